@@ -1,0 +1,1 @@
+"""Runs in front of kernels: the bridge and the kernel host."""

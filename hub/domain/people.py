@@ -1,0 +1,67 @@
+"""People and teams as policies see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+MANAGE_SCOPE = "custom:kernels:manage"
+"""Hub scope of those who govern kernels; ``!group=T`` narrows it to team T."""
+
+USE_SCOPE = "custom:kernels:use"
+"""Hub scope of those (people, servers, tokens) who start and use kernels."""
+
+
+@dataclass(frozen=True)
+class Team:
+    """A hub group that Granary governs. The team's name is the group's name."""
+
+    name: str
+    display_name: str
+    admin_group: str
+    """The hub group whose members are this team's admins."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who is asking, as the hub vouches for them, narrowed by the scopes of their token.
+
+    ``teams`` holds hub groups, governed or not; policies intersect with the teams
+    Granary knows. ``manages`` holds the teams the *token* may govern.
+    """
+
+    name: str
+    teams: frozenset[str] = field(default_factory=frozenset)
+    manages: frozenset[str] = field(default_factory=frozenset)
+    manages_all: bool = False
+    may_use_kernels: bool = False
+    is_service: bool = False
+
+    def may_manage(self, team: str) -> bool:
+        return self.manages_all or team in self.manages
+
+
+def person_from_hub(name: str, *, kind: str, groups: Iterable[str], scopes: Iterable[str]) -> Person:
+    """Read what ``GET /hub/api/user`` says of the owner of a token.
+
+    ``kind`` is the model's ``kind``: ``user`` or ``service``. Scopes filtered by
+    anything but a group grant nothing here, so an unknown filter cannot widen access.
+    """
+    manages: set[str] = set()
+    manages_all = may_use = False
+    for scope in scopes:
+        base, _, narrowed = scope.partition("!")
+        if base == USE_SCOPE:
+            may_use = True
+        elif base == MANAGE_SCOPE and not narrowed:
+            manages_all = True
+        elif base == MANAGE_SCOPE and narrowed.startswith("group="):
+            manages.add(narrowed.removeprefix("group="))
+    return Person(
+        name=name,
+        teams=frozenset(groups),
+        manages=frozenset(manages),
+        manages_all=manages_all,
+        may_use_kernels=may_use,
+        is_service=kind == "service",
+    )

@@ -1,0 +1,255 @@
+"""Every error Granary raises on purpose, in one tree.
+
+An error carries a stable ``code`` for programs, a sentence for people that says
+what to do, and facts in ``details``. It knows nothing of HTTP: ``hub.wire``
+turns it into a body, and one table per server turns its family into a status.
+
+    GranaryError
+    ├── Invalid            the request itself is wrong; repeating it cannot help
+    ├── Unauthenticated    nobody known is asking
+    ├── Denied             known, but not allowed
+    ├── NotFound           does not exist, or not for this person
+    ├── Conflict           contradicts what is already recorded
+    ├── Unavailable        something needed is not answering; repeating may help
+    └── Failed             was tried and did not work
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import ClassVar
+
+
+class GranaryError(Exception):
+    """Base of the tree.
+
+    Parameters
+    ----------
+    message
+        One or two plain sentences: what is wrong and what to do about it.
+        Shown to people as it is, so it never holds a secret or a traceback.
+    details
+        Facts for programs, JSON-serialisable.
+    """
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: Mapping[str, object] = details
+
+
+# -- families: each server's status table has one row per family ---------------
+
+
+class Invalid(GranaryError):
+    code = "invalid"
+
+
+class Unauthenticated(GranaryError):
+    code = "unauthenticated"
+
+
+class Denied(GranaryError):
+    code = "denied"
+
+
+class NotFound(GranaryError):
+    code = "not_found"
+
+
+class Conflict(GranaryError):
+    code = "conflict"
+
+
+class Unavailable(GranaryError):
+    """Something needed is not answering; the same request may work later."""
+
+    code = "unavailable"
+    retry_after: ClassVar[timedelta] = timedelta(seconds=5)
+    """What clients are told in ``Retry-After``."""
+
+
+class Failed(GranaryError):
+    code = "failed"
+
+
+# -- invalid ---------------------------------------------------------------------
+
+
+class InvalidName(Invalid):
+    code = "invalid_name"
+
+
+class InvalidVersion(Invalid):
+    code = "invalid_version"
+
+
+class InvalidManifest(Invalid):
+    code = "invalid_manifest"
+
+
+class InvalidRequest(Invalid):
+    """A body, header or query that does not fit its schema."""
+
+    code = "invalid_request"
+
+
+class TooLarge(Invalid):
+    code = "too_large"
+
+
+# -- unauthenticated -------------------------------------------------------------
+
+
+class TokenMissing(Unauthenticated):
+    code = "token_missing"
+
+
+class TokenRejected(Unauthenticated):
+    code = "token_rejected"
+
+
+# -- denied ----------------------------------------------------------------------
+
+
+class ScopeMissing(Denied):
+    """The token is valid but lacks the scope this route asks for."""
+
+    code = "scope_missing"
+
+
+class NotAMember(Denied):
+    code = "not_a_member"
+
+
+class NoTeam(Denied):
+    """The person is in no team Granary governs."""
+
+    code = "no_team"
+
+
+class TeamChoiceNeeded(Denied):
+    """The person is in several teams and named none of them."""
+
+    code = "team_choice_needed"
+
+
+class NotTeamAdmin(Denied):
+    code = "not_team_admin"
+
+
+class NotEntitled(Denied):
+    code = "not_entitled"
+
+
+class ReleaseNotStartable(Denied):
+    """The release's stage forbids new starts (candidate elsewhere, retired, withdrawn)."""
+
+    code = "release_not_startable"
+
+
+# -- not found -------------------------------------------------------------------
+
+
+class TeamNotFound(NotFound):
+    code = "team_not_found"
+
+
+class KernelNotFound(NotFound):
+    code = "kernel_not_found"
+
+
+class ReleaseNotFound(NotFound):
+    code = "release_not_found"
+
+
+class ChannelNotFound(NotFound):
+    code = "channel_not_found"
+
+
+class EntitlementNotFound(NotFound):
+    code = "entitlement_not_found"
+
+
+class PublicationNotFound(NotFound):
+    code = "publication_not_found"
+
+
+class RunningKernelNotFound(NotFound):
+    """Unknown and foreign kernels alike: an owner's id must not be guessable."""
+
+    code = "running_kernel_not_found"
+
+
+class RouteNotFound(NotFound):
+    code = "route_not_found"
+
+
+# -- conflict --------------------------------------------------------------------
+
+
+class ReleaseExists(Conflict):
+    """The version is published already, with another artifact."""
+
+    code = "release_exists"
+
+
+class KernelOwnedElsewhere(Conflict):
+    code = "kernel_owned_elsewhere"
+
+
+# -- unavailable -----------------------------------------------------------------
+
+
+class HubUnavailable(Unavailable):
+    code = "hub_unavailable"
+
+
+class ControlPlaneUnavailable(Unavailable):
+    code = "control_plane_unavailable"
+
+
+class KernelHostUnavailable(Unavailable):
+    code = "kernel_host_unavailable"
+
+
+class BridgeUnavailable(Unavailable):
+    code = "bridge_unavailable"
+
+
+# -- failed ----------------------------------------------------------------------
+
+
+class BuildFailed(Failed):
+    code = "build_failed"
+
+
+class KernelStartFailed(Failed):
+    code = "kernel_start_failed"
+
+
+class InternalError(Failed):
+    """A defect of ours; the log has the details under the request id."""
+
+    code = "internal_error"
+
+
+def all_errors() -> dict[str, type[GranaryError]]:
+    """Every class of the tree by its code, families included."""
+    found: dict[str, type[GranaryError]] = {}
+    pending: list[type[GranaryError]] = [GranaryError]
+    while pending:
+        cls = pending.pop()
+        found[cls.code] = cls
+        pending.extend(cls.__subclasses__())
+    return found
+
+
+def from_code(code: str, message: str, details: Mapping[str, object]) -> GranaryError:
+    """Rebuild an error that another process sent us; unknown codes become the base."""
+    error = all_errors().get(code, GranaryError)(message)
+    error.details = dict(details)
+    return error

@@ -1,0 +1,1 @@
+"""Pure decisions: (facts, policy, now) in, verdict with reasons out."""

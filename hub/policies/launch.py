@@ -1,0 +1,38 @@
+"""What a kernel starts with: environment and directory from policy, hardly anything from the client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+CLIENT_ENVIRONMENT = frozenset({"TZ", "LANG", "LC_ALL", "COLUMNS", "LINES"})
+"""Variables a client may set in its own kernel. Nothing here names a person, image, path or address."""
+
+MAX_CLIENT_VALUE_LENGTH = 128
+
+
+def allowed_environment(asked: Mapping[str, str]) -> dict[str, str]:
+    """The part of a client's environment that reaches its kernel; the rest is dropped without a word.
+
+    Dropping, not refusing: stock clients always send ``KERNEL_USERNAME`` and friends.
+    """
+    return {
+        name: value
+        for name, value in asked.items()
+        if name in CLIENT_ENVIRONMENT and len(value) <= MAX_CLIENT_VALUE_LENGTH and value.isprintable()
+    }
+
+
+def working_directory(home: str, asked: str | None) -> str:
+    """Where the kernel starts: ``asked`` if it lies in the person's home, else the home.
+
+    Purely lexical; ``asked`` is absolute or relative to ``home``. A link inside the
+    home leads no further than the person's own rights do.
+    """
+    root = PurePosixPath(home)
+    if not asked or "\0" in asked or len(asked) > 4096:
+        return home
+    candidate = root / asked
+    if ".." in candidate.parts or not candidate.is_relative_to(root):
+        return home
+    return str(candidate)

@@ -1,0 +1,1 @@
+"""Runs inside JupyterHub and inside the user server."""
