@@ -11,6 +11,8 @@ MANAGE_SCOPE = "custom:kernels:manage"
 USE_SCOPE = "custom:kernels:use"
 """Hub scope of those (people, servers, tokens) who start and use kernels."""
 
+_MANAGE_TEAM = f"{MANAGE_SCOPE}!group="
+
 
 @dataclass(frozen=True)
 class Team:
@@ -44,19 +46,18 @@ class Person:
 def person_from_hub(name: str, *, kind: str, groups: Iterable[str], scopes: Iterable[str]) -> Person:
     """Read what ``GET /hub/api/user`` says of the owner of a token.
 
-    ``kind`` is the model's ``kind``: ``user`` or ``service``. Scopes filtered by
-    anything but a group grant nothing here, so an unknown filter cannot widen access.
+    ``kind`` is the model's ``kind``: ``user`` or ``service``. A scope that is not
+    one of the three forms we know, letter by letter, grants nothing here.
     """
     manages: set[str] = set()
     manages_all = may_use = False
     for scope in scopes:
-        base, _, narrowed = scope.partition("!")
-        if base == USE_SCOPE:
+        if scope == USE_SCOPE:
             may_use = True
-        elif base == MANAGE_SCOPE and not narrowed:
+        elif scope == MANAGE_SCOPE:
             manages_all = True
-        elif base == MANAGE_SCOPE and narrowed.startswith("group="):
-            manages.add(narrowed.removeprefix("group="))
+        elif scope.startswith(_MANAGE_TEAM):
+            manages.add(scope.removeprefix(_MANAGE_TEAM))
     return Person(
         name=name,
         teams=frozenset(groups),
