@@ -1,0 +1,160 @@
+"""What people would have instead of Granary: stock processes, started as their own documentation says."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import start_new_kernel
+
+from tests.support.jupyter import JupyterApi
+
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 15.0
+
+STOCK_HUB_CONFIG = """
+c.JupyterHub.spawner_class = "simple"
+c.JupyterHub.authenticator_class = "dummy"
+c.Authenticator.allow_all = True
+c.JupyterHub.hub_port = {hub_port}
+c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
+c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api_port}"
+c.JupyterHub.services = [{{"name": "bench", "api_token": "{token}"}}]
+c.JupyterHub.load_roles = [
+    {{"name": "bench", "services": ["bench"], "scopes": ["admin:users", "admin:servers"]}}
+]
+c.Spawner.args = ["--allow-root"]
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def stock_jupyter_server(root: Path) -> Iterator[JupyterApi]:
+    """``jupyter server`` with local kernels, as on anybody's laptop."""
+    port, token = free_port(), secrets.token_hex(16)
+    argv = [sys.executable, "-m", "jupyter_server", "--allow-root", "--no-browser"]
+    argv += [f"--port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}"]
+    with _running(argv, {"JUPYTER_TOKEN": token}, root, f"http://127.0.0.1:{port}/api"):
+        yield JupyterApi(f"http://127.0.0.1:{port}", token)
+
+
+@contextmanager
+def stock_hub(root: Path) -> Iterator[HubApi]:
+    """JupyterHub with its own local spawner and proxy, nothing of ours."""
+    port, token = free_port(), secrets.token_hex(16)
+    config = root / "jupyterhub_config.py"
+    config.write_text(
+        STOCK_HUB_CONFIG.format(port=port, hub_port=free_port(), api_port=free_port(), token=token)
+    )
+    argv = [sys.executable, "-m", "jupyterhub", "-f", str(config)]
+    with _running(argv, {}, root, f"http://127.0.0.1:{port}/hub/api"):
+        yield HubApi(f"http://127.0.0.1:{port}", token)
+
+
+@contextmanager
+def raw_zmq_kernel() -> Iterator[BlockingKernelClient]:
+    """A local ipykernel spoken to over its own sockets: no server, no gateway."""
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        yield client
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+class HubApi:
+    """The hub's REST API as far as starting and stopping servers goes."""
+
+    def __init__(self, public_url: str, token: str) -> None:
+        self.public_url = public_url
+        self._http = httpx.Client(
+            base_url=f"{public_url}/hub/api",
+            headers={"Authorization": f"token {token}"},
+            timeout=START_TIMEOUT_SECONDS,
+            trust_env=False,
+        )
+
+    def add_user(self, name: str) -> None:
+        self._http.post(f"/users/{name}").raise_for_status()
+
+    def spawn_seconds(self, name: str, options: dict[str, str] | None = None) -> float:
+        """Seconds from the request for a server until the hub calls it ready."""
+        began = time.perf_counter()
+        self._http.post(f"/users/{name}/server", json=options or {}).raise_for_status()
+        with self._http.stream("GET", f"/users/{name}/server/progress") as events:
+            for line in events.iter_lines():
+                if '"ready": true' in line:
+                    return time.perf_counter() - began
+                if '"failed": true' in line:
+                    raise RuntimeError(f"The server of {name} did not start: {line}")
+        raise RuntimeError(f"The hub stopped telling about the server of {name}.")
+
+    def server_pid(self, name: str) -> int:
+        state = self._http.get(f"/users/{name}", params={"include_stopped_servers": "1"}).json()
+        pid: int = state["servers"][""]["state"]["pid"]
+        return pid
+
+    def stop(self, name: str) -> None:
+        """Stop the server and wait until the hub knows it has stopped."""
+        self._http.delete(f"/users/{name}/server").raise_for_status()
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            if not self._http.get(f"/users/{name}").json()["servers"]:
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"The server of {name} did not stop in {STOP_TIMEOUT_SECONDS:.0f} s.")
+
+
+@contextmanager
+def _running(argv: list[str], extra: dict[str, str], root: Path, probe_url: str) -> Iterator[None]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    log = root / "peer.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            argv,
+            env=environment | extra,
+            cwd=root,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        _wait_for(probe_url, process, log)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            # Anything but 200 comes from a proxy whose hub has not told it its routes yet.
+            if httpx.get(url, timeout=2, trust_env=False).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise RuntimeError(f"{url} does not answer:\n{log.read_text()[-2000:]}")
