@@ -101,6 +101,12 @@ class TooLarge(Invalid):
     code = "too_large"
 
 
+class MethodNotAllowed(Invalid):
+    """The route exists, but not for this HTTP method."""
+
+    code = "method_not_allowed"
+
+
 # -- unauthenticated -------------------------------------------------------------
 
 
@@ -201,6 +207,18 @@ class KernelOwnedElsewhere(Conflict):
     code = "kernel_owned_elsewhere"
 
 
+class PublicationUnderWay(Conflict):
+    """The version is being published at this moment, from another manifest."""
+
+    code = "publication_under_way"
+
+
+class RequestIdReused(Conflict):
+    """The same request id came with another request before."""
+
+    code = "request_id_reused"
+
+
 # -- unavailable -----------------------------------------------------------------
 
 
@@ -212,8 +230,18 @@ class ControlPlaneUnavailable(Unavailable):
     code = "control_plane_unavailable"
 
 
+class DatabaseUnavailable(Unavailable):
+    code = "database_unavailable"
+
+
 class KernelHostUnavailable(Unavailable):
     code = "kernel_host_unavailable"
+
+
+class PublishingBusy(Unavailable):
+    """More publications are waiting than the control plane accepts."""
+
+    code = "publishing_busy"
 
 
 class BridgeUnavailable(Unavailable):
@@ -229,6 +257,12 @@ class BuildFailed(Failed):
 
 class KernelStartFailed(Failed):
     code = "kernel_start_failed"
+
+
+class ServerStartFailed(Failed):
+    """A person's JupyterLab ended, or did not answer, while it was being started."""
+
+    code = "server_start_failed"
 
 
 class InternalError(Failed):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from hub.errors import InvalidRequest, NotAMember, NoTeam, TeamChoiceNeeded
+from hub.errors import GranaryError, InvalidRequest, NotAMember, NoTeam, TeamChoiceNeeded
 from hub.wire import SpawnPolicyBody, TeamBody
 
 TEAM_OPTION = "team"
@@ -72,26 +72,35 @@ def plan_launch(
     return LaunchPlan(team.name, team.display_name, url)
 
 
-def needs_question(policy: SpawnPolicyBody, remembered: object) -> bool:
+def needs_question(
+    policy: SpawnPolicyBody, remembered: Mapping[str, object], *, other_options: Collection[str] = ()
+) -> bool:
     """Whether a person has to be asked before their server starts.
 
-    One team needs no question, unless the server last worked for a team the person
-    has left: then nothing happens without their knowledge.
+    ``remembered`` are the options of the last attempt, which the hub applies again
+    when none are given. One team needs no question, unless those would be refused:
+    somebody who has left the team of last time is asked, not moved silently.
 
     Raises
     ------
     NoTeam
     """
     _require_some_team(policy)
-    names = [team.name for team in policy.teams]
-    return len(names) > 1 or (remembered is not None and remembered not in names)
+    if len(policy.teams) > 1:
+        return True
+    try:
+        plan_launch(policy, remembered, bridge_url="", other_options=other_options)
+    except GranaryError:
+        return True
+    return False
 
 
-def preselected(policy: SpawnPolicyBody, remembered: object) -> str:
+def preselected(policy: SpawnPolicyBody, remembered: Mapping[str, object]) -> str:
     """The team the form offers first: the one of last time, else the only one, else none (``""``)."""
     names = [team.name for team in policy.teams]
-    if remembered in names:
-        return str(remembered)
+    last = remembered.get(TEAM_OPTION)
+    if last in names:
+        return str(last)
     return names[0] if len(names) == 1 else ""
 
 
