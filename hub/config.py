@@ -189,9 +189,9 @@ def _servers(c: Any, settings: HubSettings) -> None:
 def _pages(c: Any, settings: HubSettings) -> None:
     c.JupyterHub.template_paths = [str(TEMPLATES)]
     c.JupyterHub.template_vars = {"granary_contact": settings.contact}
-    same_site = {"samesite": "Lax"}
     c.JupyterHub.tornado_settings = {
-        "cookie_options": same_site,
-        "xsrf_cookie_kwargs": same_site,
+        # Two dicts: the hub adds its path to the second, and user servers get the first.
+        "cookie_options": {"samesite": "Lax"},
+        "xsrf_cookie_kwargs": {"samesite": "Lax"},
         "headers": {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"},
     }

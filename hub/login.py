@@ -85,6 +85,11 @@ class GranaryOIDCAuthenticator(GenericOAuthenticator):  # type: ignore[misc] # o
     def _default_enable_auth_state(self) -> bool:
         return True
 
+    @default("refresh_pre_spawn")
+    def _default_refresh_pre_spawn(self) -> bool:
+        """``auth_refresh_age`` is enough: a forced refresh can only fail where nobody can sign in again."""
+        return False
+
     @default("http_client")
     def _default_http_client(self) -> SimpleAsyncHTTPClient:
         return SimpleAsyncHTTPClient(force_instance=True, max_body_size=MAX_ANSWER_BYTES)

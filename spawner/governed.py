@@ -6,26 +6,32 @@ It goes before the spawner class: ``class MySpawner(GovernedSpawnerMixin, KubeSp
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from jupyterhub.spawner import Spawner, SpawnException
-from traitlets import Unicode
+from jupyterhub.spawner import SpawnException
+from traitlets import Unicode, default
 
 from hub.client import InternalClient
-from hub.errors import GranaryError, Invalid, Unavailable
+from hub.errors import Failed, GranaryError, Invalid, Unavailable
 from hub.wire import SpawnPolicyBody
 from spawner.form import team_question
 from spawner.plan import TEAM_OPTION, LaunchPlan, needs_question, plan_launch, preselected
 
+if TYPE_CHECKING:
+    from jupyterhub.spawner import Spawner as _SpawnerBelow
+else:
+    # JupyterHub refuses subclasses of Spawner that cannot start anything by themselves.
+    from traitlets.config import LoggingConfigurable as _SpawnerBelow
+
+STATUS_OF_FAMILY = {Invalid: 400, Unavailable: 503, Failed: 500}
 STATUS_REFUSED = 403
-STATUS_INVALID = 400
-STATUS_UNAVAILABLE = 503
+"""Of every other family: whatever policy says no to."""
 
 
 class SpawnRefused(SpawnException):  # type: ignore[misc] # jupyterhub has no types
-    """A start that policy forbids, in the form in which the hub shows its text everywhere.
+    """A start that policy forbids or that failed, in the form in which the hub shows its text everywhere.
 
     The hub reads ``jupyterhub_message`` for its pages and its REST API alike; the
     error's code is the status line's reason phrase and a header.
@@ -40,9 +46,9 @@ class SpawnRefused(SpawnException):  # type: ignore[misc] # jupyterhub has no ty
 
 
 def _status(error: GranaryError) -> int:
-    if isinstance(error, Unavailable):
-        return STATUS_UNAVAILABLE
-    return STATUS_INVALID if isinstance(error, Invalid) else STATUS_REFUSED
+    return next(
+        (status for family, status in STATUS_OF_FAMILY.items() if isinstance(error, family)), STATUS_REFUSED
+    )
 
 
 @lru_cache(maxsize=4)
@@ -51,7 +57,7 @@ def _client(control_url: str, secret: str) -> InternalClient:
     return InternalClient(control_url, secret)
 
 
-class GovernedSpawnerMixin(Spawner):  # type: ignore[misc] # jupyterhub has no types
+class GovernedSpawnerMixin(_SpawnerBelow):  # type: ignore[misc] # jupyterhub has no types
     """Asks the control plane before each start, offers what it allows, enforces it.
 
     The policy is asked anew for every start: a server is never started on what was
@@ -62,6 +68,11 @@ class GovernedSpawnerMixin(Spawner):  # type: ignore[misc] # jupyterhub has no t
     control_url = Unicode(help="Address of the Granary control plane.").tag(config=True)
     internal_secret = Unicode(help="Secret shared by Granary's processes.").tag(config=True)
     bridge_url = Unicode(help="Address of the Granary bridge, as user servers reach it.").tag(config=True)
+
+    @default("apply_user_options")
+    def _default_apply_user_options(self) -> Callable[[Any, dict[str, Any]], None]:
+        """Nothing: ``load_user_options`` judges options, after all that could override them."""
+        return lambda _spawner, _options: None
 
     other_options: ClassVar[frozenset[str]] = frozenset()
     """Options of the spawner underneath; any that is neither here nor ``team`` is refused."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,9 +57,13 @@ class GranaryLocalSpawner(GovernedSpawnerMixin, LocalProcessSpawner):  # type: i
 
     @default("cmd")
     def _default_cmd(self) -> list[str]:
-        bin_dir = Path(sys.executable).parent
-        ours = bin_dir / "granary-singleuser"
-        return [str(ours if ours.exists() else bin_dir / "jupyterhub-singleuser")]
+        program = "granary-singleuser" if find_spec("spawner.singleuser.main") else "jupyterhub-singleuser"
+        return [str(Path(sys.executable).parent / program)]
+
+    @default("args")
+    def _default_args(self) -> list[str]:
+        """Jupyter servers refuse to run as root unless told; then the hub runs as root already."""
+        return ["--allow-root"] if os.geteuid() == 0 else []
 
     @default("env_keep")
     def _default_env_keep(self) -> list[str]:

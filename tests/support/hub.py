@@ -1,0 +1,339 @@
+"""A real hub behind a real proxy, logging in at a second real OpenID Connect provider."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+import oidc_provider_mock
+
+TEAMS = [{"name": "atlas", "display_name": "Atlas"}, {"name": "borealis", "display_name": "Borealis"}]
+
+PEOPLE = {
+    "admin": ["granary-admins"],
+    "atlas-admin": ["atlas", "atlas-admins"],
+    "atlas-1": ["atlas"],
+    "both-1": ["atlas", "borealis"],
+    "outsider": ["somewhere-else"],
+}
+"""Name at the provider to groups there."""
+
+PATIENCE = timedelta(seconds=40)
+"""For anything on a slow machine."""
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], what: str, patience: timedelta = PATIENCE) -> Any:
+    deadline = time.monotonic() + patience.total_seconds()
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"waited in vain: {what}")
+
+
+# -- the provider -------------------------------------------------------------------------
+
+
+class Provider:
+    """``oidc-provider-mock`` with our people; it can be stopped and come back at the same address."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://localhost:{self.port}"
+        self._running: Any = None
+        self.start()
+
+    def start(self) -> None:
+        self._running = oidc_provider_mock.run_server_in_thread(self.port)
+        self._running.__enter__()
+        for name, groups in PEOPLE.items():
+            self.set_claims(name, preferred_username=name, groups=groups)
+
+    def stop(self) -> None:
+        if self._running is not None:
+            self._running.__exit__(None, None, None)
+            self._running = None
+
+    def set_claims(self, sub: str, **claims: Any) -> None:
+        httpx.put(f"{self.url}/users/{sub}", json=claims).raise_for_status()
+
+
+# -- the control plane, as far as a spawner asks it ------------------------------------------
+
+
+class SpawnPolicyOnly:
+    """Answers ``spawn-policy`` over HTTP as the control plane does; asked for by tests of the hub alone."""
+
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._server: ThreadingHTTPServer | None = None
+        self.start()
+
+    def start(self) -> None:
+        handler = type("Handler", (_PolicyHandler,), {"secret": self.secret})
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+class _PolicyHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    secret = ""
+
+    def do_GET(self) -> None:
+        self._answer(200, {"path": self.path})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.headers["Authorization"] != f"Bearer {self.secret}":
+            self._answer(401, {"code": "token_rejected", "message": "Wrong secret."})
+            return
+        groups = set(asked["groups"])
+        self._answer(
+            200, {"teams": [team for team in TEAMS if team["name"] in groups], "contact": "the data desk"}
+        )
+
+    def _answer(self, status: int, body: Any) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+# -- hub and proxy -----------------------------------------------------------------------------
+
+
+@dataclass
+class RunningHub:
+    """Processes of one deployment, in ``directory``."""
+
+    directory: Path
+    provider: Provider
+    control: SpawnPolicyOnly
+    variables: dict[str, str]
+    secrets: dict[str, str]
+    port: int
+    hub_port: int
+    proxy_api_port: int
+    extra_config: str = ""
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.hub_port}/hub/api"
+
+    @property
+    def cli_token(self) -> str:
+        return self.secrets["granary_cli_token"]
+
+    def start_proxy(self) -> None:
+        self._start(
+            "proxy",
+            [str(Path(sys.executable).parent / "configurable-http-proxy"),
+             "--ip", "127.0.0.1", "--port", str(self.port),
+             "--api-ip", "127.0.0.1", "--api-port", str(self.proxy_api_port),
+             "--error-target", f"http://127.0.0.1:{self.hub_port}/hub/error"],
+            {"CONFIGPROXY_AUTH_TOKEN": self.secrets["granary_proxy_token"]},
+        )  # fmt: skip
+        wait_until(lambda: _answers(f"http://127.0.0.1:{self.proxy_api_port}/api/routes"), "proxy API")
+
+    def start_hub(self, **popen: Any) -> None:
+        config = self.directory / "jupyterhub_config.py"
+        config.write_text(f"from hub.config import configure\nconfigure(c)\n{self.extra_config}")
+        self._start("hub", [sys.executable, "-m", "jupyterhub", "-f", str(config)], self.variables, **popen)
+        wait_until(
+            lambda: self._alive("hub") and _answers(f"{self.url}/hub/health", 200), "hub behind the proxy"
+        )
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        process.wait(PATIENCE.total_seconds())
+
+    def log(self, name: str) -> str:
+        return (self.directory / f"{name}.log").read_text(errors="replace")
+
+    def stop(self) -> None:
+        for name in list(self.processes):
+            self.kill(name)
+        for pid_file in (self.directory / "state" / "servers").glob("*.pid"):
+            try:
+                os.killpg(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.control.stop()
+        self.provider.stop()
+
+    def call(self, method: str, path: str, *, token: str | None = None, **kwargs: Any) -> httpx.Response:
+        """The hub's REST API, as ``granary-cli`` unless another token is given."""
+        headers = {"Authorization": f"token {token or self.cli_token}"}
+        return httpx.request(method, f"{self.url}/hub/api{path}", headers=headers, timeout=60, **kwargs)
+
+    def _start(self, name: str, command: list[str], extra: dict[str, str], **popen: Any) -> None:
+        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **extra}
+        with (self.directory / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command, env=environment, cwd=Path(__file__).parents[2], stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, **popen,
+            )  # fmt: skip
+
+    def _alive(self, name: str) -> bool:
+        status = self.processes[name].poll()
+        assert status is None, f"{name} ended with {status}:\n{self.log(name)[-4000:]}"
+        return True
+
+
+@contextmanager
+def running_hub(directory: Path, **variables: str) -> Iterator[RunningHub]:
+    """A hub with ``TEAMS`` and ``PEOPLE``, stopped with all its servers at the end."""
+    stated = {
+        "granary_internal_secret": secrets.token_hex(16),
+        "granary_oidc_client_secret": secrets.token_hex(16),
+        "granary_hub_crypt_key": secrets.token_hex(32),
+        "granary_hub_cookie_secret": secrets.token_hex(32),
+        "granary_proxy_token": secrets.token_hex(16),
+        "granary_cli_token": secrets.token_hex(16),
+    }
+    secrets_dir = directory / "secrets"
+    secrets_dir.mkdir(mode=0o700)
+    for name, value in stated.items():
+        (secrets_dir / name).write_text(value)
+    provider, control = Provider(), SpawnPolicyOnly(stated["granary_internal_secret"])
+    port, hub_port, api_port = free_port(), free_port(), free_port()
+    settings = {
+        "GRANARY_SECRETS_DIR": str(secrets_dir),
+        "GRANARY_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "GRANARY_HUB_BIND": f"127.0.0.1:{hub_port}",
+        "GRANARY_PROXY_API_URL": f"http://127.0.0.1:{api_port}",
+        "GRANARY_CONTROL_URL": control.url,
+        "GRANARY_BRIDGE_URL": "http://127.0.0.1:9",
+        "GRANARY_STATE_DIR": str(directory / "state"),
+        "GRANARY_HOMES_DIR": str(directory / "homes"),
+        "GRANARY_TEAMS": json.dumps(TEAMS),
+        "GRANARY_CONTACT": "the data desk",
+        "GRANARY_OIDC_ISSUER": provider.url,
+        "GRANARY_OIDC_CLIENT_ID": "granary",
+        "GRANARY_OIDC_SCOPES": '["openid", "profile"]',
+        **variables,
+    }
+    hub = RunningHub(directory, provider, control, settings, stated, port, hub_port, api_port)
+    try:
+        hub.start_proxy()
+        hub.start_hub()
+        yield hub
+    finally:
+        hub.stop()
+
+
+def _answers(url: str, *expected: int) -> bool:
+    try:
+        status = httpx.get(url, timeout=2).status_code
+    except httpx.TransportError:
+        return False
+    return status in expected if expected else status < 500
+
+
+# -- a person at a browser without scripts ------------------------------------------------------
+
+
+class Visitor:
+    """Follows redirects, keeps cookies, submits forms."""
+
+    def __init__(self, hub: RunningHub) -> None:
+        self.hub = hub
+        self.http = httpx.Client(follow_redirects=True, timeout=60)
+        self.http.headers["Sec-Fetch-Mode"] = "navigate"
+
+    def get(self, path: str) -> httpx.Response:
+        return self.http.get(urljoin(self.hub.url, path))
+
+    def sign_in(self, name: str, path: str = "/hub/home") -> httpx.Response:
+        """Log in as ``name``, then go where ``path`` leads."""
+        page = self.get(f"/hub/oauth_login?next={path}")
+        assert str(page.url).startswith(self.hub.provider.url), page.text
+        return self.http.post(page.url, data={"sub": name})
+
+    def submit(self, page: httpx.Response, **fields: str) -> httpx.Response:
+        """Submit the page's form as a browser would, ``fields`` chosen by the person."""
+        form = FormReader.of(page.text)
+        url = urljoin(str(page.url), form.action)
+        return self.http.post(url, data=fields)
+
+    def token(self, name: str) -> str:
+        """An API token of the person signed in, made as the hub's token page does."""
+        cookies = self.http.cookies.jar
+        xsrf = next(each.value for each in cookies if each.name == "_xsrf" and each.path == "/hub/")
+        answer = self.http.post(
+            f"{self.hub.url}/hub/api/users/{name}/tokens",
+            json={"note": "test"},
+            headers={"X-XSRFToken": xsrf, "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"},
+        )
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["token"])
+
+
+class FormReader(HTMLParser):
+    """The first form of a page: its action and its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action = ""
+        self.inputs: list[dict[str, str | None]] = []
+
+    @classmethod
+    def of(cls, html: str) -> FormReader:
+        reader = cls()
+        reader.feed(html)
+        return reader
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "form" and not self.action:
+            self.action = dict(attrs).get("action") or ""
+        if tag == "input":
+            self.inputs.append(dict(attrs))
+
+
+def text_of(html: str) -> str:
+    """A page's words, without markup and repeated space."""
+    return re.sub(r"\s+", " ", re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", html, flags=re.DOTALL)).strip()
