@@ -45,22 +45,32 @@ class GranaryError(Exception):
 
 
 class Invalid(GranaryError):
+    """The request itself is wrong; repeating it unchanged cannot help."""
+
     code = "invalid"
 
 
 class Unauthenticated(GranaryError):
+    """Nobody known is asking."""
+
     code = "unauthenticated"
 
 
 class Denied(GranaryError):
+    """Known, but not allowed."""
+
     code = "denied"
 
 
 class NotFound(GranaryError):
+    """Does not exist, or not for this person."""
+
     code = "not_found"
 
 
 class Conflict(GranaryError):
+    """Contradicts what is already recorded."""
+
     code = "conflict"
 
 
@@ -73,6 +83,8 @@ class Unavailable(GranaryError):
 
 
 class Failed(GranaryError):
+    """Was tried and did not work."""
+
     code = "failed"
 
 
@@ -80,14 +92,20 @@ class Failed(GranaryError):
 
 
 class InvalidName(Invalid):
+    """A name breaks the rules for names of kernels, channels and teams; the message says how."""
+
     code = "invalid_name"
 
 
 class InvalidVersion(Invalid):
+    """A version is neither CalVer (2026.11.1) nor SemVer (1.4.0)."""
+
     code = "invalid_version"
 
 
 class InvalidManifest(Invalid):
+    """A manifest lacks something or has something unknown; the message says where."""
+
     code = "invalid_manifest"
 
 
@@ -98,6 +116,8 @@ class InvalidRequest(Invalid):
 
 
 class TooLarge(Invalid):
+    """A body or header is larger than the server accepts."""
+
     code = "too_large"
 
 
@@ -111,10 +131,14 @@ class MethodNotAllowed(Invalid):
 
 
 class TokenMissing(Unauthenticated):
+    """No hub token came with the request."""
+
     code = "token_missing"
 
 
 class TokenRejected(Unauthenticated):
+    """The hub does not know the token, or it has expired or been revoked."""
+
     code = "token_rejected"
 
 
@@ -128,6 +152,8 @@ class ScopeMissing(Denied):
 
 
 class NotAMember(Denied):
+    """The person is not a member of the team in the address."""
+
     code = "not_a_member"
 
 
@@ -144,10 +170,14 @@ class TeamChoiceNeeded(Denied):
 
 
 class NotTeamAdmin(Denied):
+    """Governing this is for the team's admins and for platform admins."""
+
     code = "not_team_admin"
 
 
 class NotEntitled(Denied):
+    """The team may not use this kernel, or not on this channel; ask the kernel's owners."""
+
     code = "not_entitled"
 
 
@@ -161,26 +191,38 @@ class ReleaseNotStartable(Denied):
 
 
 class TeamNotFound(NotFound):
+    """No team of this name is configured."""
+
     code = "team_not_found"
 
 
 class KernelNotFound(NotFound):
+    """No kernel of this name is visible to the person asking."""
+
     code = "kernel_not_found"
 
 
 class ReleaseNotFound(NotFound):
+    """The kernel has no release of this version."""
+
     code = "release_not_found"
 
 
 class ChannelNotFound(NotFound):
+    """The kernel has no channel of this name."""
+
     code = "channel_not_found"
 
 
 class EntitlementNotFound(NotFound):
+    """The team was not entitled to the kernel in the first place."""
+
     code = "entitlement_not_found"
 
 
 class PublicationNotFound(NotFound):
+    """No publication has this id."""
+
     code = "publication_not_found"
 
 
@@ -191,6 +233,8 @@ class RunningKernelNotFound(NotFound):
 
 
 class RouteNotFound(NotFound):
+    """The server has nothing at this address."""
+
     code = "route_not_found"
 
 
@@ -204,6 +248,8 @@ class ReleaseExists(Conflict):
 
 
 class KernelOwnedElsewhere(Conflict):
+    """Another team owns a kernel of this name already."""
+
     code = "kernel_owned_elsewhere"
 
 
@@ -223,18 +269,26 @@ class RequestIdReused(Conflict):
 
 
 class HubUnavailable(Unavailable):
+    """JupyterHub does not answer, so nobody can be authenticated anew."""
+
     code = "hub_unavailable"
 
 
 class ControlPlaneUnavailable(Unavailable):
+    """The control plane does not answer: running kernels go on, new ones cannot start."""
+
     code = "control_plane_unavailable"
 
 
 class DatabaseUnavailable(Unavailable):
+    """The control plane cannot reach its database, or another writer holds it too long."""
+
     code = "database_unavailable"
 
 
 class KernelHostUnavailable(Unavailable):
+    """The host that runs the kernels does not answer."""
+
     code = "kernel_host_unavailable"
 
 
@@ -245,6 +299,8 @@ class PublishingBusy(Unavailable):
 
 
 class BridgeUnavailable(Unavailable):
+    """The bridge does not answer; kernels go on running behind it."""
+
     code = "bridge_unavailable"
 
 
@@ -252,10 +308,14 @@ class BridgeUnavailable(Unavailable):
 
 
 class BuildFailed(Failed):
+    """A release's environment could not be built; the details hold the end of the output."""
+
     code = "build_failed"
 
 
 class KernelStartFailed(Failed):
+    """A kernel's process ended, or did not answer, while it was being started."""
+
     code = "kernel_start_failed"
 
 
