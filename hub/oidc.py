@@ -153,8 +153,8 @@ def subject_of(claims: Mapping[str, Any]) -> str:
 def username_of(claims: Mapping[str, Any], claim: str) -> str:
     """The name a person has here: lower case, of few characters, of bounded length.
 
-    Names are folded to lower case and nothing else; whatever does not fit then is
-    refused, not repaired, because two repaired names could be one.
+    The letters A to Z are folded to lower case and nothing else is; whatever does not
+    fit then is refused, not repaired, because two repaired names could be one.
 
     Raises
     ------
@@ -171,7 +171,8 @@ def username_of(claims: Mapping[str, Any], claim: str) -> str:
             "Verify it there, then sign in again."
         )
     try:
-        return checked_username(value.lower())
+        # The Kelvin sign's lower case is the letter k: fold only what is ASCII.
+        return checked_username(value.lower() if value.isascii() else value)
     except InvalidName as error:
         raise LoginDenied(error.message) from error
 
