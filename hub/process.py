@@ -18,6 +18,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 SECRETS_DIR_VARIABLE = "GRANARY_SECRETS_DIR"
 """Directory with one file per secret setting, named like the variable in lower case."""
 
+LOG_LEVEL_VARIABLE = "GRANARY_LOG_LEVEL"
+"""How much is logged: ``DEBUG``, ``INFO`` (the default), ``WARNING`` or ``ERROR``."""
+
 EXIT_BAD_SETTINGS = 2
 
 S = TypeVar("S", bound="ProcessSettings")
@@ -41,7 +44,7 @@ def setup_logging(process: str) -> None:
     """Log to standard error, one line a record, UTC, with the process's name."""
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(
-        level=os.environ.get("GRANARY_LOG_LEVEL", "INFO").upper(),
+        level=os.environ.get(LOG_LEVEL_VARIABLE, "INFO").upper(),
         format=f"%(asctime)s.%(msecs)03dZ %(levelname)s {process} %(name)s: %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
         stream=sys.stderr,
