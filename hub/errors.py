@@ -313,6 +313,12 @@ class BuildFailed(Failed):
     code = "build_failed"
 
 
+class PublicationInterrupted(Failed):
+    """The control plane stopped while it was publishing; nothing was published, do it again."""
+
+    code = "publication_interrupted"
+
+
 class KernelStartFailed(Failed):
     """A kernel's process ended, or did not answer, while it was being started."""
 

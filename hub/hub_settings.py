@@ -10,24 +10,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
 from hub.process import ProcessSettings
+from hub.setting_types import Address, Secret, Url
 from hub.teams import MAX_GROUP_LENGTH, ConfiguredTeams
 
 _HEX_KEY_LENGTH = 64
 """32 bytes, written in hexadecimal."""
-
-
-def _address(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    if not (host and colon and port.isdigit() and int(port) < 2**16):
-        raise ValueError("write host:port, for example 127.0.0.1:8080")
-    return value
-
-
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("write an address that begins with http:// or https://, without ? and #")
-    return value.rstrip("/")
 
 
 def _origin(value: str) -> str:
@@ -43,11 +30,8 @@ def _hex_key(value: SecretStr) -> SecretStr:
     return value
 
 
-Address = Annotated[str, AfterValidator(_address)]
-Url = Annotated[str, AfterValidator(_url)]
-Origin = Annotated[str, AfterValidator(_url), AfterValidator(_origin)]
+Origin = Annotated[Url, AfterValidator(_origin)]
 HexKey = Annotated[SecretStr, AfterValidator(_hex_key)]
-Secret = Annotated[SecretStr, Field(min_length=16)]
 
 
 class HubSettings(ProcessSettings):

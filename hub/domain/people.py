@@ -39,6 +39,11 @@ class Person:
     may_use_kernels: bool = False
     is_service: bool = False
 
+    @property
+    def actor(self) -> str:
+        """How the audit log names them; a service is never mistaken for a person of that name."""
+        return f"service:{self.name}" if self.is_service else self.name
+
     def may_manage(self, team: str) -> bool:
         return self.manages_all or team in self.manages
 

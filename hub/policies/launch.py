@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from hub.domain.kernels import Release
+
 CLIENT_ENVIRONMENT = frozenset({"TZ", "LANG", "LC_ALL", "COLUMNS", "LINES"})
 """Variables a client may set in its own kernel. Nothing here names a person, image, path or address."""
 
@@ -20,6 +22,24 @@ def allowed_environment(asked: Mapping[str, str]) -> dict[str, str]:
         name: value
         for name, value in asked.items()
         if name in CLIENT_ENVIRONMENT and len(value) <= MAX_CLIENT_VALUE_LENGTH and value.isprintable()
+    }
+
+
+def launch_environment(
+    release: Release, asked: Mapping[str, str], *, person: str, team: str
+) -> dict[str, str]:
+    """The variables a kernel starts with, besides those its host gives every process.
+
+    The release's own, over them the few a client may set, over both who and what
+    the kernel is. Names only: a kernel gets no token.
+    """
+    return {
+        **release.environment,
+        **allowed_environment(asked),
+        "GRANARY_PERSON": person,
+        "GRANARY_TEAM": team,
+        "GRANARY_KERNEL": release.kernel,
+        "GRANARY_RELEASE": release.version,
     }
 
 

@@ -1,0 +1,1 @@
+"""The ways to act on kernels at the hosts that run them."""

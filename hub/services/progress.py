@@ -1,0 +1,116 @@
+"""How progress of slow work, done in threads, reaches people who look at the database."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import TypeVar
+
+from hub.domain.publications import Publication, PublicationState, PublicationStep
+from hub.errors import DatabaseUnavailable
+from hub.services.database import BACKGROUND_WAIT, Database
+from hub.storage import publications
+
+SAVE_EVERY = timedelta(milliseconds=500)
+"""How often news of a step is written down; somebody watching asks about once a second."""
+
+MAX_TEXT_LENGTH = 300
+
+T = TypeVar("T")
+
+
+class Progress:
+    """A publication as far as it has come. Only ``heard_from_thread`` is for other threads."""
+
+    def __init__(self, publication: Publication) -> None:
+        self.publication = publication
+        self._begun = 0.0
+
+    def heard_from_thread(self, text: str) -> None:
+        """Note the latest news of the step under way; a single assignment, so any thread may."""
+        *earlier, step = self.publication.steps
+        self.publication = replace(
+            self.publication, steps=(*earlier, replace(step, text=text[:MAX_TEXT_LENGTH]))
+        )
+
+    def begin(self, state: PublicationState, text: str) -> None:
+        self._begun = time.monotonic()
+        steps = (*self.publication.steps, PublicationStep(state.value, text, None))
+        self.publication = replace(self.publication, state=state, steps=steps)
+
+    def end(self) -> None:
+        *earlier, step = self.publication.steps
+        seconds = round(time.monotonic() - self._begun, 3)
+        self.publication = replace(self.publication, steps=(*earlier, replace(step, seconds=seconds)))
+
+
+class ProgressSaver:
+    """Writes progress down while work goes on. Progress is not worth failing for."""
+
+    def __init__(self, progress: Progress, database: Database) -> None:
+        self.progress = progress
+        self._database = database
+        self._saved: Publication | None = None
+
+    @asynccontextmanager
+    async def step(self, state: PublicationState, text: str) -> AsyncIterator[None]:
+        """One step: its state and first words are there before it begins, its seconds when it ends."""
+        self.progress.begin(state, text)
+        await self._save()
+        saving = asyncio.create_task(self._save_repeatedly())
+        try:
+            yield
+        finally:
+            saving.cancel()
+            self.progress.end()
+
+    async def _save_repeatedly(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_EVERY.total_seconds())
+            await self._save()
+
+    async def _save(self) -> None:
+        latest = self.progress.publication
+        if latest is self._saved:
+            return
+        try:
+            await self._database.write(
+                lambda session: publications.save(session, latest), wait=BACKGROUND_WAIT
+            )
+        except DatabaseUnavailable:
+            return  # written with the next news, or with the outcome
+        self._saved = latest
+
+
+async def in_daemon_thread(work: Callable[[], T]) -> T:
+    """Run slow work in a thread of its own that does not hold up the end of the process.
+
+    If the caller is cancelled, the work goes on unseen; it must be harmless then.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type] # the result, as there was no error
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 # handed to whoever waits
+            failure = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="publishing", daemon=True).start()
+    return await future
