@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -63,8 +63,11 @@ def stock_hub(root: Path) -> Iterator[HubApi]:
         STOCK_HUB_CONFIG.format(port=port, hub_port=free_port(), api_port=free_port(), token=token)
     )
     argv = [sys.executable, "-m", "jupyterhub", "-f", str(config)]
-    with _running(argv, {}, root, f"http://127.0.0.1:{port}/hub/api"):
-        yield HubApi(f"http://127.0.0.1:{port}", token)
+    try:
+        with _running(argv, {}, root, f"http://127.0.0.1:{port}/hub/api"):
+            yield HubApi(f"http://127.0.0.1:{port}", token)
+    finally:
+        _stop_left_proxy(root / "jupyterhub-proxy.pid")
 
 
 @contextmanager
@@ -119,6 +122,13 @@ class HubApi:
                 return
             time.sleep(0.05)
         raise RuntimeError(f"The server of {name} did not stop in {STOP_TIMEOUT_SECONDS:.0f} s.")
+
+
+def _stop_left_proxy(pid_file: Path) -> None:
+    """A hub stopped while it is starting leaves its proxy behind, with its pid in this file."""
+    if pid_file.exists():
+        with suppress(ProcessLookupError):
+            os.kill(int(pid_file.read_text()), signal.SIGTERM)
 
 
 @contextmanager
