@@ -107,18 +107,29 @@ class GranaryOIDCAuthenticator(GenericOAuthenticator):  # type: ignore[misc] # o
 
     # -- discovery -------------------------------------------------------------------
 
-    async def discover(self) -> Provider:
+    async def discover(self, *, max_age: timedelta = DISCOVERY_AGE, must_answer: bool = False) -> Provider:
         """The provider's endpoints; also sets the traits that the base class works with.
+
+        Parameters
+        ----------
+        max_age
+            A document read longer ago is fetched anew.
+        must_answer
+            Whether the last known document will not do if that fails.
 
         Raises
         ------
         tornado.web.HTTPError
-            503 when the provider is not answering and never did.
+            503 when the provider is not answering.
         """
         now = asyncio.get_running_loop().time()
-        if self.provider is None or now - self._provider_read_at > DISCOVERY_AGE.total_seconds():
-            self.provider = await self._fetch_provider() or self.provider or self._cached_provider()
-            self._provider_read_at = now
+        if self.provider is None or now - self._provider_read_at > max_age.total_seconds():
+            fetched = await self._fetch_provider()
+            if fetched is not None:
+                self._provider_read_at = now
+            elif must_answer:
+                raise provider_unavailable()
+            self.provider = fetched or self.provider or self._cached_provider()
         if self.provider is None:
             raise provider_unavailable()
         self.authorize_url = self.provider.authorization
@@ -272,7 +283,7 @@ class GranaryOIDCAuthenticator(GenericOAuthenticator):  # type: ignore[misc] # o
     async def logout_url_at_provider(self, id_token: str | None) -> str | None:
         """Where a browser ends its session with the provider, if it has one."""
         try:
-            provider = await self.discover()
+            provider = self.provider or await self.discover()
         except web.HTTPError:
             return None
         return provider.logout_url(

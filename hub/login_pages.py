@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from oauthenticator.oauth2 import OAuthCallbackHandler, OAuthLoginHandler, OAuthLogoutHandler
 from tornado import web
+
+LOGIN_DISCOVERY_AGE = timedelta(seconds=5)
+"""A provider that answered within this is believed to be there."""
 
 MAX_SHOWN_ERROR = 200
 """Characters of a provider's own error text that reach a page."""
@@ -60,10 +64,10 @@ def _error(status: int, text: str) -> Any:
 
 
 class LoginHandler(OAuthLoginHandler):  # type: ignore[misc] # oauthenticator has no types
-    """Sends the browser to the provider, once we know where that is."""
+    """Sends the browser to the provider, if that is there to receive it."""
 
     async def get(self) -> None:
-        await self.authenticator.discover()
+        await self.authenticator.discover(max_age=LOGIN_DISCOVERY_AGE, must_answer=True)
         super().get()
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from html import unescape
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,7 +24,6 @@ from typing import Any
 from urllib.parse import urljoin
 
 import httpx
-import oidc_provider_mock
 
 TEAMS = [{"name": "atlas", "display_name": "Atlas"}, {"name": "borealis", "display_name": "Borealis"}]
 
@@ -31,7 +31,10 @@ PEOPLE = {
     "admin": ["granary-admins"],
     "atlas-admin": ["atlas", "atlas-admins"],
     "atlas-1": ["atlas"],
+    "atlas-2": ["atlas"],
+    "borealis-1": ["borealis"],
     "both-1": ["atlas", "borealis"],
+    "both-2": ["atlas", "borealis"],
     "outsider": ["somewhere-else"],
 }
 """Name at the provider to groups there."""
@@ -62,25 +65,34 @@ def wait_until(condition: Callable[[], Any], what: str, patience: timedelta = PA
 class Provider:
     """``oidc-provider-mock`` with our people; it can be stopped and come back at the same address."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Path) -> None:
         self.port = free_port()
-        self.url = f"http://localhost:{self.port}"
-        self._running: Any = None
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
-        self._running = oidc_provider_mock.run_server_in_thread(self.port)
-        self._running.__enter__()
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "oidc_provider_mock", "--port", str(self.port)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        wait_until(lambda: _answers(f"{self.url}/.well-known/openid-configuration", 200), "the provider")
         for name, groups in PEOPLE.items():
             self.set_claims(name, preferred_username=name, groups=groups)
 
     def stop(self) -> None:
-        if self._running is not None:
-            self._running.__exit__(None, None, None)
-            self._running = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(PATIENCE.total_seconds())
+            self._process = None
 
     def set_claims(self, sub: str, **claims: Any) -> None:
         httpx.put(f"{self.url}/users/{sub}", json=claims).raise_for_status()
+
+    def revoke_tokens(self, sub: str) -> None:
+        httpx.post(f"{self.url}/users/{sub}/revoke-tokens").raise_for_status()
 
 
 # -- the control plane, as far as a spawner asks it ------------------------------------------
@@ -109,8 +121,7 @@ class SpawnPolicyOnly:
 
 
 class _PolicyHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    secret = ""
+    secret = ""  # HTTP/1.0 on purpose: a kept connection would outlive the stopped server
 
     def do_GET(self) -> None:
         self._answer(200, {"path": self.path})
@@ -154,6 +165,7 @@ class RunningHub:
     proxy_api_port: int
     extra_config: str = ""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _admin_token: str | None = None
 
     @property
     def url(self) -> str:
@@ -177,6 +189,24 @@ class RunningHub:
             {"CONFIGPROXY_AUTH_TOKEN": self.secrets["granary_proxy_token"]},
         )  # fmt: skip
         wait_until(lambda: _answers(f"http://127.0.0.1:{self.proxy_api_port}/api/routes"), "proxy API")
+
+    def pid_of_server(self, name: str) -> int:
+        return int((self.directory / "state" / "servers" / f"{name}.pid").read_text().split()[0])
+
+    def server(self, name: str) -> dict[str, Any] | None:
+        """The hub's record of a person's server, None while there is none."""
+        servers: dict[str, Any] = self.call("GET", f"/users/{name}", token=self.admin_token()).json()[
+            "servers"
+        ]
+        return servers.get("")
+
+    def admin_token(self) -> str:
+        """Of a platform admin who signed in; the service account sees no servers."""
+        if self._admin_token is None:
+            visitor = Visitor(self)
+            visitor.sign_in("admin")
+            self._admin_token = visitor.token("admin")
+        return self._admin_token
 
     def start_hub(self, **popen: Any) -> None:
         config = self.directory / "jupyterhub_config.py"
@@ -239,7 +269,10 @@ def running_hub(directory: Path, **variables: str) -> Iterator[RunningHub]:
     secrets_dir.mkdir(mode=0o700)
     for name, value in stated.items():
         (secrets_dir / name).write_text(value)
-    provider, control = Provider(), SpawnPolicyOnly(stated["granary_internal_secret"])
+    provider, control = (
+        Provider(directory / "provider.log"),
+        SpawnPolicyOnly(stated["granary_internal_secret"]),
+    )
     port, hub_port, api_port = free_port(), free_port(), free_port()
     settings = {
         "GRANARY_SECRETS_DIR": str(secrets_dir),
@@ -300,17 +333,18 @@ class Visitor:
         url = urljoin(str(page.url), form.action)
         return self.http.post(url, data=fields)
 
-    def token(self, name: str) -> str:
+    def token(self, name: str, **body: Any) -> str:
         """An API token of the person signed in, made as the hub's token page does."""
-        cookies = self.http.cookies.jar
-        xsrf = next(each.value for each in cookies if each.name == "_xsrf" and each.path == "/hub/")
-        answer = self.http.post(
-            f"{self.hub.url}/hub/api/users/{name}/tokens",
-            json={"note": "test"},
-            headers={"X-XSRFToken": xsrf, "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"},
-        )
+        answer = self.api("POST", f"/users/{name}/tokens", json={"note": "test", **body})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["token"])
+
+    def api(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        """The hub's REST API as the pages of the hub call it, by cookie."""
+        cookies = self.http.cookies.jar
+        xsrf = next(each.value for each in cookies if each.name == "_xsrf" and each.path == "/hub/")
+        headers = {"X-XSRFToken": xsrf, "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+        return self.http.request(method, f"{self.hub.url}/hub/api{path}", headers=headers, **kwargs)
 
 
 class FormReader(HTMLParser):
@@ -336,4 +370,5 @@ class FormReader(HTMLParser):
 
 def text_of(html: str) -> str:
     """A page's words, without markup and repeated space."""
-    return re.sub(r"\s+", " ", re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", html, flags=re.DOTALL)).strip()
+    words = re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(words)).strip()
