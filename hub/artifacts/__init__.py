@@ -1,0 +1,1 @@
+"""What releases run: read from manifests, built, kept, verified."""
