@@ -34,6 +34,9 @@ _STATUS: tuple[tuple[type[GranaryError], int], ...] = (
     (Failed, 500),
 )
 
+_FIRST_ERROR = 400
+"""Lower ones, such as a redirect to a login page, are no answer of a bridge."""
+
 
 class Refusal(web.HTTPError):
     """A GranaryError on its way to the browser.
@@ -73,8 +76,9 @@ def refusal_from_answer(status: int, content: bytes) -> Refusal:
     if isinstance(code, str) and isinstance(message, str):
         return Refusal(from_code(code, message, details if isinstance(details, dict) else {}), status)
     words = message if isinstance(message, str) and message else f"The kernel bridge answered {status}."
-    family = next((family for family, known in _STATUS if known == status), None)
-    return Refusal((family or BridgeUnavailable)(words), status)
+    family = next((family for family, known in _STATUS if known == status), BridgeUnavailable)
+    error = BridgeUnavailable(words) if family is Unavailable else family(words)
+    return Refusal(error, status if status >= _FIRST_ERROR else None)
 
 
 def _json_object(content: bytes) -> Mapping[str, Any]:
