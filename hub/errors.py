@@ -319,6 +319,18 @@ class PublicationInterrupted(Failed):
     code = "publication_interrupted"
 
 
+class ArtifactMissing(Failed):
+    """The files a release runs are not where they are kept; the message says how to get them back."""
+
+    code = "artifact_missing"
+
+
+class ArtifactTampered(Failed):
+    """The files a release runs are no longer those that were published."""
+
+    code = "artifact_tampered"
+
+
 class KernelStartFailed(Failed):
     """A kernel's process ended, or did not answer, while it was being started."""
 
