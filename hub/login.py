@@ -17,6 +17,7 @@ from tornado.httpclient import HTTPClientError
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from traitlets import Unicode, default
 
+from hub.guards import HANDLERS
 from hub.login_pages import (
     CallbackHandler,
     LoginHandler,
@@ -104,6 +105,10 @@ class GranaryOIDCAuthenticator(GenericOAuthenticator):  # type: ignore[misc] # o
         self.provider: Provider | None = None
         self._provider_read_at = 0.0
         self._rest_until = 0.0
+
+    def get_handlers(self, app: Any) -> list[tuple[str, type]]:
+        """Login and logout, and the handlers that keep team admins within their team."""
+        return [*super().get_handlers(app), *HANDLERS]
 
     # -- discovery -------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ from jupyterhub.spawner import SpawnException
 from traitlets import Unicode, default
 
 from hub.client import InternalClient
-from hub.errors import Failed, GranaryError, Invalid, Unavailable
+from hub.errors import Failed, GranaryError, Invalid, NotTeamAdmin, Unavailable
+from hub.policies.reach import START, reaches_server
 from hub.wire import SpawnPolicyBody
 from spawner.form import team_question
 from spawner.plan import TEAM_OPTION, LaunchPlan, needs_question, plan_launch, preselected
@@ -134,9 +135,24 @@ class GovernedSpawnerMixin(_SpawnerBelow):  # type: ignore[misc] # jupyterhub ha
             )
         except GranaryError as error:
             raise SpawnRefused(error) from error
+        self._require_reach(self.plan)
         # A new dict: the hub's row shares the old one, and a team that nobody chose is not remembered.
         self.user_options = {**self.user_options, TEAM_OPTION: self.plan.team}
         self._tell(30, f"Starting JupyterLab for team {self.plan.team_display_name}")
+
+    def _require_reach(self, plan: LaunchPlan) -> None:
+        """Let others than the owner start a server only for a team that they administer."""
+        scopes = getattr(self.handler, "expanded_scopes", None)
+        if scopes is None:
+            return
+        if not reaches_server(scopes, START, owner=self.user.name, server=self.name, team=plan.team):
+            raise SpawnRefused(
+                NotTeamAdmin(
+                    f"You are not an admin of team {plan.team_display_name}, so you cannot start "
+                    f"a server of {self.user.name} for it.",
+                    team=plan.team,
+                )
+            )
 
     async def _policy(self) -> SpawnPolicyBody:
         groups = sorted(group.name for group in self.user.groups)

@@ -35,6 +35,7 @@ PEOPLE = {
     "borealis-1": ["borealis"],
     "both-1": ["atlas", "borealis"],
     "both-2": ["atlas", "borealis"],
+    "admin-in-atlas": ["atlas", "granary-admins"],
     "outsider": ["somewhere-else"],
 }
 """Name at the provider to groups there."""
