@@ -55,11 +55,11 @@ class Edge:
             await self._refuse(error, scope, receive, outcome)
         except Exception:  # noqa: BLE001 # nothing may reach the client but a code and an id
             _log.exception("Request %s ended in a defect", request_id)
-            error = InternalError(
+            defect = InternalError(
                 f"Something went wrong inside Granary. Tell an admin the request id {request_id}.",
                 request_id=request_id,
             )
-            await self._refuse(error, scope, receive, outcome)
+            await self._refuse(defect, scope, receive, outcome)
         finally:
             milliseconds = (time.perf_counter() - begun) * 1000
             _access.info(

@@ -73,7 +73,7 @@ class BrokenLink:
 
 def seal(change: Change, cause: Cause, at: datetime, *, last_seq: int, last_hash: str) -> AuditRecord:
     """The record that continues a chain ending in ``last_seq`` and ``last_hash``."""
-    content = {
+    content: dict[str, Any] = {
         "seq": last_seq + 1,
         "at": at.astimezone(UTC),
         "actor": cause.actor,

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 from hub.errors import InvalidManifest
 
-_MEMORY = re.compile(r"([0-9]+)(Ki|Mi|Gi|Ti|K|M|G|T)?")
+MAX_CPU_MILLICORES = 10**9
+MAX_MEMORY_BYTES = 2**60
+"""More than any machine has, and less than any column of a database holds."""
+
+_MEMORY = re.compile(r"([0-9]{1,19})(Ki|Mi|Gi|Ti|K|M|G|T)?")
 _MEMORY_UNIT = {None: 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
                 "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}  # fmt: skip
-_CPU = re.compile(r"([0-9]+)m|([0-9]+)(?:\.([0-9]{1,3}))?")
+_CPU = re.compile(r"([0-9]{1,12})m|([0-9]{1,9})(?:\.([0-9]{1,3}))?")
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,10 @@ def parse_cpu(text: str) -> int:
     if not match:
         raise InvalidManifest(f"cpu {text[:40]!r} is not understood: write 500m, 1 or 1.5.", value=text[:40])
     milli, whole, fraction = match.groups()
-    return int(milli) if milli else int(whole) * 1000 + int((fraction or "0").ljust(3, "0"))
+    millicores = int(milli) if milli else int(whole) * 1000 + int((fraction or "0").ljust(3, "0"))
+    if millicores > MAX_CPU_MILLICORES:
+        raise InvalidManifest(f"cpu {text[:40]!r} is more than any machine has.", value=text[:40])
+    return millicores
 
 
 def parse_memory(text: str) -> int:
@@ -80,4 +87,7 @@ def parse_memory(text: str) -> int:
     match = _MEMORY.fullmatch(text)
     if not match:
         raise InvalidManifest(f"memory {text[:40]!r} is not understood: write 512Mi or 2Gi.", value=text[:40])
-    return int(match[1]) * _MEMORY_UNIT[match[2]]
+    amount = int(match[1]) * _MEMORY_UNIT[match[2]]
+    if amount > MAX_MEMORY_BYTES:
+        raise InvalidManifest(f"memory {text[:40]!r} is more than any machine has.", value=text[:40])
+    return amount
