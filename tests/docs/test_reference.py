@@ -1,0 +1,151 @@
+"""Nothing is missing in the reference.
+
+Names are found in the sources, not by the generators that wrote the pages.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from gateway_bridge import rules
+from hub.api import internal
+from hub.app import API_PREFIX
+from hub.artifacts import manifest
+from hub.cli import main
+from hub.domain import people
+from tests.support.pages import Site
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = [
+    path for package in ("hub", "spawner", "gateway_bridge") for path in (ROOT / package).rglob("*.py")
+]
+
+
+def classes() -> Iterator[ast.ClassDef]:
+    for path in SOURCES:
+        yield from (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef))
+
+
+def error_codes() -> Iterator[str]:
+    """Values of ``code = "…"`` in classes, wherever they are."""
+    for item in (item for found in classes() for item in found.body):
+        match item:
+            case ast.Assign(targets=[ast.Name(id="code")], value=ast.Constant(value=str(code))):
+                yield code
+
+
+def settings_fields() -> Iterator[str]:
+    """Fields of the classes that derive from ``ProcessSettings``."""
+    for found in classes():
+        if "ProcessSettings" in [ast.unparse(base) for base in found.bases]:
+            for item in found.body:
+                match item:
+                    case ast.AnnAssign(target=ast.Name(id=name)):
+                        yield name
+
+
+def variables() -> set[str]:
+    """Every ``GRANARY_…`` in the sources."""
+    variable = re.compile(r"\bGRANARY_[A-Z][A-Z_]+[A-Z]\b")
+    return {name for path in SOURCES for name in variable.findall(path.read_text())}
+
+
+def command_words(name: str, command: click.Command) -> Iterator[tuple[str, list[str]]]:
+    """Every visible command with its arguments' and options' names."""
+    context = click.Context(command, info_name=name)
+    options = [
+        word
+        for parameter in command.params
+        if not getattr(parameter, "hidden", False)
+        for word in (
+            [parameter.make_metavar(context)]
+            if isinstance(parameter, click.Argument)
+            else [*parameter.opts, *parameter.secondary_opts]
+        )
+    ]
+    yield name, options
+    if isinstance(command, click.Group):
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            if found is not None and not found.hidden:
+                yield from command_words(f"{name} {child}", found)
+
+
+def test_every_error_code(site: Site) -> None:
+    codes = set(error_codes()) - {"error"}
+    assert len(codes) > 30
+    assert codes <= site.page("reference/errors").code
+
+
+def test_every_variable_of_the_sources(site: Site) -> None:
+    page = site.page("reference/settings")
+    said = page.code | {name.upper() for name in page.code}
+    assert variables() <= said
+
+
+def test_every_field_of_every_settings_class(site: Site) -> None:
+    page = site.page("reference/settings")
+    fields = set(settings_fields())
+    assert len(fields) > 20
+    assert not {name for name in fields if not page.code & {f"GRANARY_{name.upper()}", f"granary_{name}"}}
+
+
+def test_every_command_and_option(site: Site) -> None:
+    page = site.page("reference/commands")
+    for name, words in command_words("granary", main):
+        assert name in page.code
+        assert set(words) <= page.code, name
+
+
+def test_every_route_of_the_bridge(site: Site) -> None:
+    routes = {f"{route.method} {route.pattern}" for route in rules.ROUTES}
+    assert routes <= site.page("reference/rest").code
+
+
+def test_every_route_of_the_control_plane(site: Site) -> None:
+    """Decorators in the sources of ``hub/api``, whichever router they hang on."""
+    decorator = re.compile(r"@\w*router\.(get|post|put|patch|delete)\(\s*\"([^\"]*)\"")
+    variable = re.compile(r"\{[^}]*\}")
+    said = {tuple(variable.sub("{}", text).split(" ", 1)) for text in site.page("reference/rest").code}
+    routes = {
+        (method.upper(), variable.sub("{}", route))
+        for path in (ROOT / "hub" / "api").rglob("*.py")
+        for method, route in decorator.findall(path.read_text())
+    }
+    assert len(routes) > len(internal.router.routes)
+    for method, route in routes:
+        assert any(word == method and rest and rest[0].endswith(route) for word, *rest in said), (
+            method,
+            route,
+        )
+
+
+def test_addresses_of_the_apis(site: Site) -> None:
+    page = site.page("reference/rest")
+    assert API_PREFIX in page.code
+    assert rules.PUBLIC_PREFIX in page.code
+
+
+def test_every_scope(site: Site) -> None:
+    page = site.page("reference/rights")
+    scopes = {value for name, value in vars(people).items() if name.endswith("_SCOPE")}
+    assert scopes
+    assert scopes <= page.code
+
+
+def test_every_field_of_the_manifest(site: Site) -> None:
+    page = site.page("reference/manifest")
+    for section, fields in manifest_fields().items():
+        for field in fields:
+            name = f"{section}.{field}".lstrip(".")
+            assert name in page.code or (section in page.code and field in page.code), name
+
+
+def manifest_fields() -> dict[str, list[str]]:
+    """Field names by section, such as ``release.environment``."""
+    return {section: list(model.model_fields) for section, model in manifest._SECTIONS.items()}
