@@ -15,6 +15,11 @@ DOCS_BUILD := docs/_build
 # Passed on to the command a target runs: make up ARGS="--port 9000", make test ARGS="-k names".
 ARGS ?=
 
+# uv trusts whom the machine trusts, as pip does: some sites have an authority of their own.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS := 1
+endif
+
 # Without compiled modules every process would start seconds later.
 unexport PYTHONDONTWRITEBYTECODE
 
