@@ -20,6 +20,11 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS := 1
 endif
 
+# And it asks where pip would ask.
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+
 # Without compiled modules every process would start seconds later.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.checkout import ROOT, tracked_files
+
 PACKAGES = {"hub", "spawner", "gateway_bridge"}
 TIME_LIMIT_SECONDS = 120
 
@@ -46,12 +47,7 @@ def test_the_top_level_is_the_three_packages(wheel: zipfile.Path) -> None:
 
 def test_it_holds_every_file_of_the_packages(wheel: zipfile.Path) -> None:
     """Migrations, templates, manifests and markers are read at run time, not only modules imported."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", *sorted(PACKAGES)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if listed.returncode:
-        pytest.skip("needs a git checkout: what belongs to the packages is what git tracks")
-    ours = {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
+    ours = {str(path.relative_to(ROOT)) for path in tracked_files(*PACKAGES)}
     assert ours <= names(wheel)
 
 

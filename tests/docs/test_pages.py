@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.checkout import ROOT, tracked_files
 from tests.support.pages import Site
 
-ROOT = Path(__file__).resolve().parents[2]
 RECORDS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 GITHUB_PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "images/README.md", "helm-values/README.md"]
 
@@ -25,13 +24,6 @@ ELSEWHERE = [
     r"/opt/" + r"wheels\b",
 ]
 """Hosts that packages come from, and paths of one machine: the installing machine's business, both."""
-
-
-def tracked_files() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if listed.returncode:
-        pytest.skip("needs a git checkout")
-    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
 def test_no_link_within_the_documentation_is_dead(site: Site) -> None:
