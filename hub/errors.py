@@ -181,6 +181,12 @@ class NotEntitled(Denied):
     code = "not_entitled"
 
 
+class LoginDenied(Denied):
+    """The sign-in service vouches for somebody who may not come in, or not under that name."""
+
+    code = "login_denied"
+
+
 class ReleaseNotStartable(Denied):
     """The release's stage forbids new starts (candidate elsewhere, retired, withdrawn)."""
 
@@ -296,6 +302,12 @@ class PublishingBusy(Unavailable):
     """More publications are waiting than the control plane accepts."""
 
     code = "publishing_busy"
+
+
+class PublicationTimedOut(Unavailable):
+    """A publication was followed for as long as one follows; it may still end."""
+
+    code = "publication_timed_out"
 
 
 class BridgeUnavailable(Unavailable):

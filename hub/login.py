@@ -17,6 +17,7 @@ from tornado.httpclient import HTTPClientError
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from traitlets import Unicode, default
 
+from hub.errors import LoginDenied
 from hub.guards import HANDLERS
 from hub.login_pages import (
     CallbackHandler,
@@ -27,7 +28,6 @@ from hub.login_pages import (
     void_attempt,
 )
 from hub.oidc import (
-    LoginDenied,
     Provider,
     ProviderMisconfigured,
     check_id_token,

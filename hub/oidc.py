@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from hub.errors import Denied, InvalidName
+from hub.errors import InvalidName, LoginDenied
 
 MAX_USERNAME_LENGTH = 64
 """Longer names are refused at login; directories and cookies are made from them."""
@@ -25,12 +25,6 @@ _USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]*[a-z0-9])?")
 
 class ProviderMisconfigured(Exception):
     """The provider's documents or tokens contradict our configuration; for operators, not for people."""
-
-
-class LoginDenied(Denied):
-    """The provider vouches for somebody who may not come in."""
-
-    code = "login_denied"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,8 +56,7 @@ class GranaryLocalSpawner(GovernedSpawnerMixin, LocalProcessSpawner):  # type: i
 
     @default("cmd")
     def _default_cmd(self) -> list[str]:
-        program = "granary-singleuser" if find_spec("spawner.singleuser.main") else "jupyterhub-singleuser"
-        return [str(Path(sys.executable).parent / program)]
+        return [str(Path(sys.executable).parent / "granary-singleuser")]
 
     @default("args")
     def _default_args(self) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from hub.errors import LoginDenied
 from hub.oidc import (
-    LoginDenied,
     ProviderMisconfigured,
     check_id_token,
     groups_of,

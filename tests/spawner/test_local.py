@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from spawner.governed import SpawnRefused
 from spawner.local import GranaryLocalSpawner
 
 NASTY_NAMES = ["..", "a/b", "a/../b", "A", "a", "a b", "a--b", "é", "x" * 300, "a@b.c", "a.b.c", "-", "a\nb"]
@@ -95,6 +97,26 @@ async def test_a_server_that_ignores_the_stop_is_ended_with_all_it_started(
 
 async def test_a_server_never_started_is_not_running(tmp_path: Path):
     assert await spawner_of("atlas-1", tmp_path).poll() == 0
+
+
+async def test_a_server_that_ends_while_it_starts_is_told_at_once(tmp_path: Path):
+    spawner = spawner_of("atlas-1", tmp_path, port=1)
+    spawner.proc = subprocess.Popen(["false"])  # noqa: ASYNC220 # what the spawner does
+    spawner.pid = spawner.proc.pid
+    with pytest.raises(SpawnRefused) as failed:
+        await spawner._until_listening()
+    assert failed.value.status_code == 500
+    assert failed.value.headers["Granary-Error"] == "server_start_failed"
+    assert failed.value.jupyterhub_message.startswith("JupyterLab ended while it was starting.")
+
+
+async def test_a_stranger_on_the_port_is_not_the_server(tmp_path: Path, sleeper: subprocess.Popen[bytes]):
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        spawner = spawner_of("atlas-1", tmp_path, port=stranger.getsockname()[1])
+        spawner.pid = sleeper.pid
+        assert not spawner._listens()
+        spawner.pid = os.getpid()
+        assert spawner._listens()
 
 
 def test_a_large_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

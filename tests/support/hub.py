@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from html import unescape
 from html.parser import HTMLParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -39,6 +37,11 @@ PEOPLE = {
     "outsider": ["somewhere-else"],
 }
 """Name at the provider to groups there."""
+
+CONTACT = "the data desk"
+
+ROOT = Path(__file__).parents[2]
+"""Of the repository."""
 
 PATIENCE = timedelta(seconds=40)
 """For anything on a slow machine."""
@@ -96,57 +99,43 @@ class Provider:
         httpx.post(f"{self.url}/users/{sub}/revoke-tokens").raise_for_status()
 
 
-# -- the control plane, as far as a spawner asks it ------------------------------------------
+# -- the control plane -----------------------------------------------------------------------
 
 
-class SpawnPolicyOnly:
-    """Answers ``spawn-policy`` over HTTP as the control plane does; asked for by tests of the hub alone."""
+class ControlPlane:
+    """The real one, on a database of its own; it can be stopped and come back at the same address."""
 
-    def __init__(self, secret: str) -> None:
-        self.secret = secret
+    def __init__(self, directory: Path, secrets_dir: Path) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._server: ThreadingHTTPServer | None = None
+        self._log = directory / "control.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._variables = {
+            "PATH": os.environ["PATH"],
+            "GRANARY_SECRETS_DIR": str(secrets_dir),
+            "GRANARY_CONTROL_BIND": f"127.0.0.1:{self.port}",
+            "GRANARY_DATABASE_URL": f"sqlite:///{directory / 'granary.sqlite'}",
+            "GRANARY_STORE_DIR": str(directory / "store"),
+            "GRANARY_HOMES_DIR": str(directory / "homes"),
+            "GRANARY_KERNEL_HOST_URL": f"http://127.0.0.1:{free_port()}",
+            "GRANARY_TEAMS": json.dumps(TEAMS),
+            "GRANARY_CONTACT": CONTACT,
+        }
         self.start()
 
     def start(self) -> None:
-        handler = type("Handler", (_PolicyHandler,), {"secret": self.secret})
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hub.app"],
+                cwd=ROOT, env=self._variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        wait_until(lambda: _answers(f"{self.url}/health", 200), "the control plane")
 
     def stop(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
-
-
-class _PolicyHandler(BaseHTTPRequestHandler):
-    secret = ""  # HTTP/1.0 on purpose: a kept connection would outlive the stopped server
-
-    def do_GET(self) -> None:
-        self._answer(200, {"path": self.path})
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.headers["Authorization"] != f"Bearer {self.secret}":
-            self._answer(401, {"code": "token_rejected", "message": "Wrong secret."})
-            return
-        groups = set(asked["groups"])
-        self._answer(
-            200, {"teams": [team for team in TEAMS if team["name"] in groups], "contact": "the data desk"}
-        )
-
-    def _answer(self, status: int, body: Any) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args: Any) -> None:
-        pass
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(PATIENCE.total_seconds())
+            self._process = None
 
 
 # -- hub and proxy -----------------------------------------------------------------------------
@@ -158,7 +147,7 @@ class RunningHub:
 
     directory: Path
     provider: Provider
-    control: SpawnPolicyOnly
+    control: ControlPlane
     variables: dict[str, str]
     secrets: dict[str, str]
     port: int
@@ -245,7 +234,7 @@ class RunningHub:
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **extra}
         with (self.directory / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                command, env=environment, cwd=Path(__file__).parents[2], stdout=log, stderr=log,
+                command, env=environment, cwd=ROOT, stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, **popen,
             )  # fmt: skip
 
@@ -260,6 +249,7 @@ def running_hub(directory: Path, **variables: str) -> Iterator[RunningHub]:
     """A hub with ``TEAMS`` and ``PEOPLE``, stopped with all its servers at the end."""
     stated = {
         "granary_internal_secret": secrets.token_hex(16),
+        "granary_kernel_host_secret": secrets.token_hex(16),
         "granary_oidc_client_secret": secrets.token_hex(16),
         "granary_hub_crypt_key": secrets.token_hex(32),
         "granary_hub_cookie_secret": secrets.token_hex(32),
@@ -270,10 +260,8 @@ def running_hub(directory: Path, **variables: str) -> Iterator[RunningHub]:
     secrets_dir.mkdir(mode=0o700)
     for name, value in stated.items():
         (secrets_dir / name).write_text(value)
-    provider, control = (
-        Provider(directory / "provider.log"),
-        SpawnPolicyOnly(stated["granary_internal_secret"]),
-    )
+    provider = Provider(directory / "provider.log")
+    control = ControlPlane(directory, secrets_dir)
     port, hub_port, api_port = free_port(), free_port(), free_port()
     settings = {
         "GRANARY_SECRETS_DIR": str(secrets_dir),
@@ -285,7 +273,7 @@ def running_hub(directory: Path, **variables: str) -> Iterator[RunningHub]:
         "GRANARY_STATE_DIR": str(directory / "state"),
         "GRANARY_HOMES_DIR": str(directory / "homes"),
         "GRANARY_TEAMS": json.dumps(TEAMS),
-        "GRANARY_CONTACT": "the data desk",
+        "GRANARY_CONTACT": CONTACT,
         "GRANARY_OIDC_ISSUER": provider.url,
         "GRANARY_OIDC_CLIENT_ID": "granary",
         "GRANARY_OIDC_SCOPES": '["openid", "profile"]',
