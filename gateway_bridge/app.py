@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -89,8 +90,15 @@ def main() -> None:
     """Read the settings, set up the log, run until SIGTERM or SIGINT."""
     settings = load_settings(BridgeSettings)
     setup_logging("bridge")
+    _allow_many_sockets()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_main(settings))
+
+
+def _allow_many_sockets() -> None:
+    """Raise the limit of open files to what the system permits; every websocket takes two."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

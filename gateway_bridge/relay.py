@@ -143,8 +143,8 @@ class Relay:
 
         A frame under way gets ``BOUNDARY_PATIENCE`` to end. The kernel is not touched.
         """
-        if self._closing or self._client.is_closing():
-            return
+        if self._closing or self._timer is not None or self._client.is_closing():
+            return  # it is ending already
         self._closing = close_frame(code, reason)
         if self.cursor.between_frames:
             self._say_goodbye()
@@ -217,7 +217,8 @@ class _End(asyncio.Protocol):
     # What is written to this side comes from the other: when this side does not take it, that one waits.
 
     def pause_writing(self) -> None:
-        self._other.pause_reading()
+        if not self._other.is_closing():
+            self._other.pause_reading()
 
     def resume_writing(self) -> None:
         if not self._other.is_closing():

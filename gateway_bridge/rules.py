@@ -225,7 +225,7 @@ def start_wish(body: Any) -> StartWish:
     if not isinstance(body, dict):
         raise InvalidRequest('The body must be a JSON object such as {"name": "python-data"}.')
     name = _text(body, "name", MAX_SPEC_NAME_LENGTH)
-    asked = body.get("env") or {}
+    asked = {} if body.get("env") is None else body["env"]
     if not isinstance(asked, dict):
         raise InvalidRequest("env must be an object of names and values.")
     environment = {key: value for key, value in asked.items() if isinstance(value, str)}

@@ -113,9 +113,14 @@ class Server:
             stream.transport.close()
         except GranaryError as error:
             # No head could be read, so nothing after it can be either.
-            await self._send(stream, answer_of(error), request_id=uuid.uuid4().hex)
+            request_id = uuid.uuid4().hex
+            log.info("unreadable error=%s id=%s", error.code, request_id)
+            await self._send(stream, answer_of(error), request_id=request_id)
             close_gently(stream.transport)
-        except BaseException:
+        except Exception:
+            log.exception("a connection failed")
+            stream.transport.abort()
+        except asyncio.CancelledError:
             stream.transport.abort()
             raise
 
@@ -180,7 +185,8 @@ def read_key(request: Request) -> str | None:
 
 
 def _log(request: Request, status: int, seconds: float) -> None:
-    about = " ".join(f"{name}={value}" for name, value in request.about.items())
+    # Names come from the hub: one that holds a line break must not write a line of ours.
+    about = " ".join(f"{name}={value!a}" for name, value in request.about.items())
     level = logging.DEBUG if request.about.get("route") == "health" else logging.INFO
     milliseconds = seconds * 1000
     log.log(

@@ -14,7 +14,7 @@ import httpx
 from pydantic import ValidationError
 
 from hub.domain.running import Grant
-from hub.errors import ControlPlaneUnavailable, GranaryError
+from hub.errors import ControlPlaneUnavailable, GranaryError, Unauthenticated
 from hub.wire import (
     Body,
     GrantBody,
@@ -132,9 +132,11 @@ class InternalClient:
 def _refusal(response: httpx.Response) -> GranaryError:
     fallback = _unavailable(f"answered {response.status_code}")
     try:
-        return error_from_body(response.json(), fallback)
+        error = error_from_body(response.json(), fallback)
     except ValueError:
         return fallback
+    # It is our secret that was refused; the person whose request this is must not be told to log in.
+    return fallback if isinstance(error, Unauthenticated) else error
 
 
 def _unavailable(what: str) -> ControlPlaneUnavailable:
