@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from hub.cli.frame import LazyGroup
 
 COMMANDS = {
@@ -19,5 +21,10 @@ main = LazyGroup(
     name="granary",
     commands_table=COMMANDS,
     help="Governed kernels for JupyterHub: run the product, publish kernels, see what runs.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 """Entry point of the console script."""
+
+click.version_option(
+    package_name="jupyterhub-granary", prog_name="granary", help="Show the version and end."
+)(main)

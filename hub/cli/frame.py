@@ -14,11 +14,10 @@ from typing import Any
 
 import click
 
+from hub.errors import GranaryError, Unavailable
+
 EXIT_REFUSED = 1
 EXIT_UNAVAILABLE = 3
-
-_JSON_OPTION = "as_json"
-"""Parameter name of ``--json`` in every command that has it."""
 
 
 class LazyGroup(click.Group):
@@ -46,19 +45,28 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of ours becomes its line and its exit code."""
-        # Imported here: an unused help text needs no errors, and every start counts.
-        from hub.errors import GranaryError  # noqa: PLC0415
-
         try:
             return super().invoke(ctx)
         except GranaryError as error:
-            if ctx.parent is not None:
-                raise
-            sys.exit(_tell(error))
+            sys.exit(tell(error, as_json=False))
 
 
-def _tell(error: Any) -> int:
-    from hub.errors import Unavailable  # noqa: PLC0415
+def tell(error: GranaryError, *, as_json: bool) -> int:
+    """Print a refusal the way the person asked for; returns the exit code."""
+    if as_json:
+        from hub.wire import ErrorBody  # noqa: PLC0415 # takes as long to import as all the rest
 
-    click.echo(f"granary: {error.message} [{error.code}]", err=True)
+        click.echo(ErrorBody.of(error).model_dump_json(indent=2))
+    else:
+        click.echo(f"granary: {error.message} [{error.code}]", err=True)
+        for line in _output_of(error):
+            click.echo(f"  {line}", err=True)
     return EXIT_UNAVAILABLE if isinstance(error, Unavailable) else EXIT_REFUSED
+
+
+def _output_of(error: GranaryError) -> list[str]:
+    """The end of a failed program's output, if the error brought it along."""
+    output = error.details.get("output")
+    if not isinstance(output, list):
+        return []
+    return ["".join(char if char.isprintable() else "?" for char in str(line)) for line in output]
