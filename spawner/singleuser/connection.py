@@ -4,7 +4,8 @@ The browser's socket stays open while the far end is replaced: a bridge that sto
 a restarted kernel host, a laptop that slept. What the browser sends meanwhile waits
 in a bounded outbox; what the kernel says meanwhile waits at the kernel host, which
 knows the browser by the same session id. If the way is not back at once, the
-browser is told that the kernel's state is unknown, and the state once it is known.
+browser is told that the kernel is busy, which is what it is for the person, and its
+state once that is known.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from spawner.singleuser.backoff import Backoff
 from spawner.singleuser.bridge import BridgeClient
 from spawner.singleuser.clock import utc_now
 from spawner.singleuser.outbox import Message, Outbox
-from spawner.singleuser.protocol import session_of, status_message
+from spawner.singleuser.protocol import AWAY, STATES, session_of, status_message
 from spawner.singleuser.refusals import Refusal, refusal_from_answer
 
 MAX_MESSAGE_BYTES = 1024**3
@@ -57,6 +58,7 @@ CLOSE_SERVER_RESTARTS = 1012
 CLOSE_OVERFLOW = 4413
 CLOSE_KERNEL_GONE = 4404
 """Any code but 1000 and 1001 makes JupyterLab ask for the kernel: 404 shows it as dead."""
+KERNEL_GONE = "This kernel is no longer running."
 
 _RECENT_BYTES = 64 * 1024
 """Of the last message worth keeping to read the kernel's session from."""
@@ -89,7 +91,7 @@ class BridgeConnection(BaseKernelWebsocketConnection):
         self._task: asyncio.Task[None] | None = None
         self._outbox = Outbox()
         self._recent: Message | None = None
-        self._told_unknown = False
+        self._told_away = False
 
     # -- the interface of Jupyter's websocket handler --------------------------------------
 
@@ -122,6 +124,12 @@ class BridgeConnection(BaseKernelWebsocketConnection):
         for connection in list(cls._open):
             connection._close_browser(CLOSE_SERVER_RESTARTS, "The server is stopping.")  # noqa: SLF001 # its own class
             connection.disconnect()
+
+    @classmethod
+    def close_kernel(cls, kernel_id: str) -> None:
+        """Called when a kernel is known to have ended, whatever its far end does about its sockets."""
+        for connection in [item for item in cls._open if item.kernel_id == kernel_id]:
+            connection._close_browser(CLOSE_KERNEL_GONE, KERNEL_GONE)  # noqa: SLF001 # its own class
 
     # -- towards the bridge ------------------------------------------------------------------
 
@@ -156,7 +164,7 @@ class BridgeConnection(BaseKernelWebsocketConnection):
                 "Kernel %s: %s Trying again in %.1f s.", self.kernel_id, reason, pause.total_seconds()
             )
             if pauses.attempts > 1:
-                self._tell_unknown()
+                self._tell_away()
             await asyncio.sleep(pause.total_seconds())
 
     async def _state(self) -> str:
@@ -201,9 +209,9 @@ class BridgeConnection(BaseKernelWebsocketConnection):
     async def _serve(self, link: WebSocketClientConnection, state: str | None) -> str:
         """Relay until the link or the browser closes; returns why, in words."""
         try:
-            if state is not None and self._told_unknown:
-                self._tell(state)
-                self._told_unknown = False
+            if state is not None and self._told_away:
+                self._tell(state if state in STATES else "idle")
+                self._told_away = False
             await self._flush(link)
             self._link = link
             while (message := await link.read_message()) is not None:
@@ -240,7 +248,7 @@ class BridgeConnection(BaseKernelWebsocketConnection):
     def _give_up_if_final(self, refusal: Refusal, denials: int) -> None:
         if isinstance(refusal.error, NotFound):
             self.multi_kernel_manager.remove_kernel(self.kernel_id)
-            raise GivenUp(CLOSE_KERNEL_GONE, "This kernel is no longer running.")
+            raise GivenUp(CLOSE_KERNEL_GONE, KERNEL_GONE)
         if denials >= DENIED_ATTEMPTS:
             raise GivenUp(CLOSE_STOPPED_RETRYING, refusal.error.message)
 
@@ -256,10 +264,10 @@ class BridgeConnection(BaseKernelWebsocketConnection):
 
     # -- towards the browser -------------------------------------------------------------------
 
-    def _tell_unknown(self) -> None:
-        if not self._told_unknown:
-            self._told_unknown = True
-            self._tell("unknown")
+    def _tell_away(self) -> None:
+        if not self._told_away:
+            self._told_away = True
+            self._tell(AWAY)
 
     def _tell(self, state: str) -> None:
         chosen = self.websocket_handler.selected_subprotocol

@@ -32,6 +32,8 @@ _UNUSED_IN_LAB = (
     "@jupyterlab/apputils-extension:announcements",
     "@jupyterlab/extensionmanager-extension",
     "@jupyterlab/lsp-extension",
+    "@jupyterlab/fileeditor-extension:language-server",
+    "@jupyterlab/notebook-extension:language-server",
 )
 """JupyterLab plugins whose far end is not loaded here: news, installer, language servers."""
 

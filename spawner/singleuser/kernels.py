@@ -19,6 +19,7 @@ from hub.errors import NotFound, RunningKernelNotFound, Unavailable
 from spawner.singleuser.backoff import Backoff
 from spawner.singleuser.bridge import BridgeClient
 from spawner.singleuser.clock import utc_now
+from spawner.singleuser.connection import BridgeConnection
 from spawner.singleuser.refusals import Refusal
 from spawner.singleuser.settings import UserServerSettings
 
@@ -129,7 +130,8 @@ class RemoteKernelManager(AsyncMappingKernelManager):
             raise
 
     def remove_kernel(self, kernel_id: str) -> None:  # type: ignore[override] # nobody uses the result
-        self._kernels.pop(kernel_id, None)
+        if self._kernels.pop(kernel_id, None) is not None:
+            BridgeConnection.close_kernel(kernel_id)
 
     def _folder(self, path: str | None) -> str:
         return self.root_dir if path is None else str(self.cwd_for_path(path))  # type: ignore[no-untyped-call] # upstream

@@ -17,6 +17,12 @@ from spawner.singleuser.outbox import Message
 V1 = "v1.kernel.websocket.jupyter.org"
 """Subprotocol that frames a message's parts with offsets; without it, a message is JSON."""
 
+STATES = frozenset({"starting", "idle", "busy", "restarting", "dead"})
+"""All that JupyterLab accepts in a status; it refuses the message with any other."""
+
+AWAY = "busy"
+"""What is told while the kernel cannot be reached: cells wait, as they do for a busy kernel."""
+
 _PROTOCOL_VERSION = "5.3"
 _V1_WORD = 8
 """Bytes of an offset in the v1 framing, little-endian."""
@@ -33,8 +39,7 @@ def status_message(subprotocol: str | None, kernel_session: str, state: str, *, 
         The session of the kernel's other messages. JupyterLab drops what it has not
         handled yet when a message with another session arrives.
     state
-        ``busy``, ``idle``, ``dead``, …; ``unknown`` is what JupyterLab itself shows
-        while it is reconnecting.
+        One of ``STATES``.
     """
     header = {
         "msg_id": uuid4().hex,

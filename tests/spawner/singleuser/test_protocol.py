@@ -11,19 +11,19 @@ from jupyter_server.services.kernels.connection.base import (
     serialize_msg_to_ws_v1,
 )
 
-from spawner.singleuser.protocol import V1, session_of, status_message
+from spawner.singleuser.protocol import AWAY, V1, session_of, status_message
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
 def test_a_status_in_the_v1_framing_is_what_jupyter_reads() -> None:
-    message = status_message(V1, "kernel-session", "unknown", now=NOW)
+    message = status_message(V1, "kernel-session", AWAY, now=NOW)
     assert isinstance(message, bytes)
     channel, parts = deserialize_msg_from_ws_v1(message)
     header, parent, metadata, content = (json.loads(part) for part in parts)
     assert channel == "iopub"
     assert (header["msg_type"], header["session"]) == ("status", "kernel-session")
-    assert (parent, metadata, content) == ({}, {}, {"execution_state": "unknown"})
+    assert (parent, metadata, content) == ({}, {}, {"execution_state": AWAY})
 
 
 def test_a_status_in_the_default_framing_is_json() -> None:

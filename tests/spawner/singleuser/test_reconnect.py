@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from hub.errors import NotEntitled, TokenRejected
 from hub.wire import ErrorBody
+from spawner.singleuser.protocol import AWAY
 from tests.support.jupyter import KernelSocket
 from tests.support.userserver import TEAM, StockFarEnd, UserServer, Wire, eventually
 
@@ -50,7 +51,7 @@ def states(kernel: KernelSocket, until: str) -> list[str]:
 def test_what_was_sent_meanwhile_arrives_and_is_answered(kernel: KernelSocket, wire: Wire) -> None:
     wire.cut()
     sent = [kernel.send("shell", "execute_request", execute(f"print({number})")) for number in range(5)]
-    assert states(kernel, "unknown")[-1] == "unknown"
+    assert states(kernel, AWAY)
     wire.mend()
     printed, replied = "", []
     while len(replied) < len(sent):
@@ -84,7 +85,7 @@ def test_what_the_kernel_said_meanwhile_arrives_once_and_in_order(kernel: Kernel
 
 def test_the_state_is_told_again_when_the_way_is_back(kernel: KernelSocket, wire: Wire) -> None:
     wire.cut()
-    states(kernel, "unknown")
+    states(kernel, AWAY)
     wire.mend()
     assert states(kernel, "idle")[-1] == "idle"
 
@@ -108,6 +109,15 @@ def test_a_kernel_that_ended_meanwhile_closes_the_socket(
     assert code == 4404
     assert "no longer running" in reason
     assert server.api.http.get(f"/api/kernels/{kernel_id}").status_code == 404
+
+
+def test_a_kernel_stopped_elsewhere_closes_the_socket_once_it_is_known(
+    server: UserServer, kernel: KernelSocket, far_end: StockFarEnd
+) -> None:
+    (kernel_id,) = server.api.kernel_ids()
+    far_end.api.stop_kernel(kernel_id)
+    assert server.api.kernel_ids() == []  # as JupyterLab asks every few seconds
+    assert closing(kernel)[0] == 4404
 
 
 def test_too_much_waiting_closes_the_socket(kernel: KernelSocket, wire: Wire) -> None:
@@ -224,12 +234,11 @@ def test_a_socket_that_stays_denied_is_closed_with_the_reason(refused_server: Us
 
 def closing(kernel: KernelSocket) -> tuple[int, str]:
     """Code and reason of the server's close, whatever it says before."""
-    try:
-        while True:
+    while True:
+        try:
             kernel.receive(timeout=20)
-    except ConnectionClosed as closed:
-        assert closed.rcvd is not None
-        return closed.rcvd.code, closed.rcvd.reason
+        except ConnectionClosed as closed:
+            return (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd else (1006, "")
 
 
 def execute(code: str) -> dict[str, object]:
