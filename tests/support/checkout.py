@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def tracked_files(*folders: str) -> list[Path]:
-    """Files that git tracks, below ``folders`` if given; skips the test where there is no git or no checkout."""
+    """Files that git tracks, below ``folders`` if given; skips the test where git cannot say."""
     try:
         listed = subprocess.run(
             ["git", "ls-files", "-z", *folders],
