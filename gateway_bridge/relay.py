@@ -115,11 +115,12 @@ class Relay:
         Called once, when the client's connection is gone.
     """
 
-    __slots__ = ("_client", "_closing", "_host", "_on_closed", "_timer", "cursor")
+    __slots__ = ("_client", "_closing", "_half_closed", "_host", "_on_closed", "_timer", "cursor")
 
     def __init__(self, on_closed: Callable[[], None]) -> None:
         self._on_closed = on_closed
         self._closing = b""
+        self._half_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self.cursor = FrameCursor()
 
@@ -159,12 +160,19 @@ class Relay:
         self._say_goodbye()
 
     def half_closed(self, other: asyncio.Transport) -> None:
-        """One side sends no more: pass that on, and bound what may still come the other way."""
-        self._abort_after(HALF_CLOSED_PATIENCE)
-        if other.is_closing():
+        """One side sends no more: pass that on, and bound what may still come the other way.
+
+        When neither side sends any more, both are done.
+        """
+        if self._half_closed:
+            self._host.close()
+            self._client.close()
             return
-        with suppress(OSError, RuntimeError):  # it may be closing by itself
-            other.write_eof()
+        self._half_closed = True
+        self._abort_after(HALF_CLOSED_PATIENCE)
+        if not other.is_closing():
+            with suppress(OSError, RuntimeError):  # it may be closing by itself
+                other.write_eof()
 
     def lost(self, other: asyncio.Transport) -> None:
         """One side is gone: the other gets what was already on its way, then ends as well."""

@@ -170,7 +170,8 @@ async def test_a_client_that_waits_before_its_body_is_asked_for_it(world: World)
 
 
 async def test_who_may_not_start_is_not_asked_for_the_body(world: World) -> None:
-    head = b"POST /teams/atlas/api/kernels HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    lines = b"POST /teams/atlas/api/kernels HTTP/1.1\r\nHost: h\r\n"
+    head = lines + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
     answer = await world.exchange(head)
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"Connection: close" in answer
@@ -216,7 +217,7 @@ _NASTY = st.sampled_from(
         b"GET / HTTP/1.1",
         b"\r\n\r\n",
         b"x",
-    ]  # fmt: skip
+    ]
 )
 
 

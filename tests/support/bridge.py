@@ -34,7 +34,7 @@ class LocalServer:
     """A tornado application on a free port that can go away and come back at the same port."""
 
     def __init__(self, routes: list[Any]) -> None:
-        self._application = Application(routes, log_function=lambda _: None)
+        self._application = Application(routes, log_function=lambda _: None, websocket_max_message_size=2**30)
         self.port = 0
         self._server: HTTPServer | None = None
         self.start()
