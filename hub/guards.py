@@ -12,10 +12,7 @@ from jupyterhub.apihandlers.auth import OAuthAuthorizeHandler
 from jupyterhub.apihandlers.users import UserTokenListAPIHandler
 from tornado import web
 
-from hub.policies.reach import VISIT, may_make_token, reaches_server
-
-TEAM_IN_STATE = "granary_team"
-"""Where the spawner records which team a server works for."""
+from hub.policies.reach import TEAM_IN_STATE, VISIT, may_make_token, reaches_server
 
 
 class OwnTokensHandler(UserTokenListAPIHandler):  # type: ignore[misc] # jupyterhub has no types

@@ -15,7 +15,7 @@ from traitlets import Unicode, default
 
 from hub.client import InternalClient
 from hub.errors import Failed, GranaryError, Invalid, NotTeamAdmin, Unavailable
-from hub.policies.reach import START, reaches_server
+from hub.policies.reach import START, TEAM_IN_STATE, reaches_server
 from hub.wire import SpawnPolicyBody
 from spawner.form import team_question
 from spawner.plan import TEAM_OPTION, LaunchPlan, needs_question, plan_launch, preselected
@@ -81,7 +81,10 @@ class GovernedSpawnerMixin(_SpawnerBelow):  # type: ignore[misc] # jupyterhub ha
     user_options: dict[str, Any]
 
     plan: LaunchPlan | None = None
-    """What the running server was started for; None while there is none."""
+    """What the server is being started for; unknown after a restart of the hub."""
+
+    team: str | None = None
+    """The team the running server works for; None while there is none."""
 
     def __init__(self, **kwargs: Any) -> None:
         self._steps: list[dict[str, Any]] = []
@@ -136,6 +139,7 @@ class GovernedSpawnerMixin(_SpawnerBelow):  # type: ignore[misc] # jupyterhub ha
         except GranaryError as error:
             raise SpawnRefused(error) from error
         self._require_reach(self.plan)
+        self.team = self.plan.team
         # A new dict: the hub's row shares the old one, and a team that nobody chose is not remembered.
         self.user_options = {**self.user_options, TEAM_OPTION: self.plan.team}
         self._tell(30, f"Starting JupyterLab for team {self.plan.team_display_name}")
@@ -172,18 +176,19 @@ class GovernedSpawnerMixin(_SpawnerBelow):  # type: ignore[misc] # jupyterhub ha
 
     def get_state(self) -> dict[str, Any]:
         state: dict[str, Any] = super().get_state()
-        if self.plan:
-            state["granary_team"] = self.plan.team
+        if self.team:
+            state[TEAM_IN_STATE] = self.team
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
-        if team := state.get("granary_team"):
-            self.user_options = {**self.user_options, TEAM_OPTION: team}
+        self.team = state.get(TEAM_IN_STATE)
+        if self.team:
+            self.user_options = {**self.user_options, TEAM_OPTION: self.team}
 
     def clear_state(self) -> None:
         super().clear_state()
-        self.plan = None
+        self.plan = self.team = None
         self._steps = []
 
     # -- progress ----------------------------------------------------------------------

@@ -18,6 +18,9 @@ VISIT = "access:servers"
 MAKE_TOKENS = "tokens"
 """Expanded hub scope of those who make tokens."""
 
+TEAM_IN_STATE = "granary_team"
+"""Where the hub's record of a running server says which team it works for."""
+
 
 def reaches_server(
     scopes: Collection[str], action: str, *, owner: str, server: str, team: str | None

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from html import unescape
@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import httpx
+import psutil
 
 TEAMS = [{"name": "atlas", "display_name": "Atlas"}, {"name": "borealis", "display_name": "Borealis"}]
 
@@ -74,7 +75,6 @@ class Provider:
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self.start()
 
     def start(self) -> None:
         with self._log.open("ab") as log:
@@ -121,7 +121,6 @@ class ControlPlane:
             "GRANARY_TEAMS": json.dumps(TEAMS),
             "GRANARY_CONTACT": CONTACT,
         }
-        self.start()
 
     def start(self) -> None:
         with self._log.open("ab") as log:
@@ -218,10 +217,10 @@ class RunningHub:
         for name in list(self.processes):
             self.kill(name)
         for pid_file in (self.directory / "state" / "servers").glob("*.pid"):
-            try:
-                os.killpg(int(pid_file.read_text().split()[0]), signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            pid, created = pid_file.read_text().split()
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                if psutil.Process(int(pid)).create_time() == float(created):
+                    os.killpg(int(pid), signal.SIGKILL)
         self.control.stop()
         self.provider.stop()
 
@@ -281,6 +280,8 @@ def running_hub(directory: Path, **variables: str) -> Iterator[RunningHub]:
     }
     hub = RunningHub(directory, provider, control, settings, stated, port, hub_port, api_port)
     try:
+        provider.start()
+        control.start()
         hub.start_proxy()
         hub.start_hub()
         yield hub
