@@ -23,6 +23,7 @@ from hub.api import audit, catalogue, health, internal, me, publications, runnin
 from hub.api.dependencies import Services
 from hub.api.edge import Edge
 from hub.api.errors import install
+from hub.api.openapi import describe
 from hub.artifacts.environment import EnvironmentStore
 from hub.domain.audit import Cause
 from hub.hubapi import HubIdentity
@@ -125,6 +126,7 @@ def create_app(
     app.include_router(health.index_router, prefix=PREFIX)
     app.add_middleware(Edge)
     install(app)
+    describe(app)
     return app
 
 

@@ -11,11 +11,11 @@ from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from hub.errors import DatabaseUnavailable
+from hub.errors import DatabaseUnavailable, InvalidRequest
 from hub.storage.engine import for_reading, take_writers_turn
 
 READERS = 4
@@ -57,7 +57,7 @@ class Database:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
 
     async def read(self, work: Callable[[Session], T], *, wait: timedelta = WAIT) -> T:
-        """Raises ``DatabaseUnavailable`` and whatever ``work`` raises."""
+        """Raises ``DatabaseUnavailable``, ``InvalidRequest`` and whatever ``work`` raises."""
         return await self._run(self._readers, partial(self._read, work), wait)
 
     async def write(self, work: Callable[[Session], T], *, wait: timedelta = WAIT) -> T:
@@ -66,7 +66,7 @@ class Database:
         The one writer is the place to gather several pieces of work into one
         commit when single commits become the limit.
 
-        Raises ``DatabaseUnavailable`` and whatever ``work`` raises.
+        Raises ``DatabaseUnavailable``, ``InvalidRequest`` and whatever ``work`` raises.
         """
         return await self._run(self._writer, partial(self._write, work), wait)
 
@@ -98,6 +98,8 @@ class Database:
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             _log.warning("The database is not answering: %s", error)
             raise _unavailable("is not answering") from error
+        except DataError as error:
+            raise InvalidRequest("The request holds a text that cannot be stored.") from error
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise _unavailable("has closed the connection") from error

@@ -110,7 +110,7 @@ class Publishing:
         self._check_home = str(homes / CHECK_HOME)
         self._clock = clock
         self._new_id = new_id
-        self._waiting: asyncio.Queue[_Job] = asyncio.Queue(MAX_WAITING)
+        self._waiting: asyncio.Queue[_Job] = asyncio.Queue()
 
     # -- what people ask ---------------------------------------------------------------
 
@@ -131,7 +131,7 @@ class Publishing:
                 kernel=manifest.kernel,
             )
         require_manager(person, manifest.team)
-        if self._waiting.full():
+        if self._waiting.qsize() >= MAX_WAITING:
             raise PublishingBusy(
                 f"{MAX_WAITING} publications are waiting already. Try again in a few minutes."
             )
