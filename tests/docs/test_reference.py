@@ -55,20 +55,15 @@ def variables() -> set[str]:
     return {name for path in SOURCES for name in variable.findall(path.read_text())}
 
 
-def command_words(name: str, command: click.Command) -> Iterator[tuple[str, list[str]]]:
-    """Every visible command with its arguments' and options' names."""
+def command_words(name: str, command: click.Command) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Every visible command with the names of its options and its arguments."""
     context = click.Context(command, info_name=name)
+    shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
     options = [
-        word
-        for parameter in command.params
-        if not getattr(parameter, "hidden", False)
-        for word in (
-            [parameter.make_metavar(context)]
-            if isinstance(parameter, click.Argument)
-            else [*parameter.opts, *parameter.secondary_opts]
-        )
+        word for item in shown if isinstance(item, click.Option) for word in item.opts + item.secondary_opts
     ]
-    yield name, options
+    arguments = [item.make_metavar(context) for item in shown if isinstance(item, click.Argument)]
+    yield name, options, arguments
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
             found = command.get_command(context, child)
@@ -83,9 +78,8 @@ def test_every_error_code(site: Site) -> None:
 
 
 def test_every_variable_of_the_sources(site: Site) -> None:
-    page = site.page("reference/settings")
-    said = page.code | {name.upper() for name in page.code}
-    assert variables() <= said
+    pages = site.page("reference/settings").code | site.page("reference/commands").code
+    assert variables() <= pages | {name.upper() for name in pages}
 
 
 def test_every_field_of_every_settings_class(site: Site) -> None:
@@ -95,11 +89,13 @@ def test_every_field_of_every_settings_class(site: Site) -> None:
     assert not {name for name in fields if not page.code & {f"GRANARY_{name.upper()}", f"granary_{name}"}}
 
 
-def test_every_command_and_option(site: Site) -> None:
+def test_every_command_option_and_argument(site: Site) -> None:
     page = site.page("reference/commands")
-    for name, words in command_words("granary", main):
+    for name, options, arguments in command_words("granary", main):
         assert name in page.code
-        assert set(words) <= page.code, name
+        assert set(options) <= page.code, name
+        usage = next((text for text in page.code if text.startswith(f"{name} [OPTIONS]")), "")
+        assert set(arguments) <= set(usage.split()), name
 
 
 def test_every_route_of_the_bridge(site: Site) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 
 import click
 
@@ -12,6 +13,9 @@ from hub.cli import main
 
 PROGRAM = "granary"
 
+SHARED_BY = 3
+"""An option that means the same in more commands than this is told once, for all of them."""
+
 
 def commands() -> Iterator[tuple[str, click.Command]]:
     """Every command with its full name, groups before their members."""
@@ -19,8 +23,12 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def markdown() -> str:
-    """One section for each command: what it does, its usage, its arguments and options."""
-    return "\n".join(_section(name, command) for name, command in commands())
+    """What many commands share, then a section for each: what it does, its usage, its own options."""
+    every = list(commands())
+    counts = Counter(row for _, command in every for row in _rows(command))
+    shared = [row for row, count in counts.items() if count > SHARED_BY]
+    sections = [_section(name, command, shared) for name, command in every]
+    return "\n".join([f"## {_SHARED_TITLE}", "", table(_HEADER, shared), *sections])
 
 
 def _below(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
@@ -33,16 +41,36 @@ def _below(name: str, command: click.Command) -> Iterator[tuple[str, click.Comma
                 yield from _below(f"{name} {child}", found)
 
 
-def _section(name: str, command: click.Command) -> str:
+_HEADER = ("option", "meaning", "default")
+_SHARED_TITLE = "Options of many commands"
+_SHARED_LINK = "#options-of-many-commands"
+
+_Row = tuple[str, str, str]
+
+
+def _section(name: str, command: click.Command, shared: Collection[_Row]) -> str:
     context = click.Context(command, info_name=name)
     parts = [f"## {code(name)}", "", _help(command), ""]
     if not isinstance(command, click.Group):
         usage = " ".join([name, *command.collect_usage_pieces(context)])
         parts += ["```bash", usage, "```", ""]
-    rows = [row for parameter in command.params if (row := _row(parameter, context))]
-    if rows:
-        parts.append(table(["argument or option", "meaning", "default"], rows))
+    rows = _rows(command)
+    own = [row for row in rows if row not in shared]
+    if own:
+        parts.append(table(_HEADER, own))
+    common = [row[0].split(" ")[0] for row in rows if row in shared]
+    if common:
+        parts.append(f"Also {', '.join(common)}: see [options of many commands]({_SHARED_LINK}).\n")
     return "\n".join(parts)
+
+
+def _rows(command: click.Command) -> list[_Row]:
+    context = click.Context(command)
+    return [
+        _row(parameter, context)
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not parameter.hidden
+    ]
 
 
 def _help(command: click.Command) -> str:
@@ -58,15 +86,11 @@ def _paragraph(text: str) -> str:
     return text.replace("``", "`")
 
 
-def _row(parameter: click.Parameter, context: click.Context) -> list[str]:
-    if isinstance(parameter, click.Argument):
-        return [code(parameter.make_metavar(context)), "", ""]
-    if not isinstance(parameter, click.Option) or parameter.hidden:
-        return []
-    names = ", ".join(code(name) for name in [*parameter.opts, *parameter.secondary_opts])
-    value = "" if parameter.is_flag or parameter.count else f" {code(parameter.make_metavar(context))}"
-    variable = f" Also {code(str(parameter.envvar))}." if parameter.envvar else ""
-    return [names + value, f"{parameter.help or ''}{variable}", _default(parameter, context)]
+def _row(option: click.Option, context: click.Context) -> _Row:
+    names = ", ".join(code(name) for name in [*option.opts, *option.secondary_opts])
+    value = "" if option.is_flag or option.count else f" {code(option.make_metavar(context))}"
+    variable = f" Also {code(str(option.envvar))}." if option.envvar else ""
+    return names + value, f"{option.help or ''}{variable}", _default(option, context)
 
 
 def _default(option: click.Option, context: click.Context) -> str:
