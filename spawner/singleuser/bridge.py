@@ -5,12 +5,14 @@ Every call is bounded and ends in a value or in a ``Refusal``.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
@@ -28,8 +30,17 @@ START_TIMEOUT = timedelta(seconds=20)
 RESTART_TIMEOUT = timedelta(seconds=90)
 """A restart is answered when the kernel is ready again."""
 
+ASK_AGAIN_AFTER = timedelta(milliseconds=300)
+"""When a start was not answered; a proxy knows of another bridge by then."""
+
 MAX_REQUESTS = 50
 """At once; more wait their turn within their own bound."""
+
+_NO_HEADERS: Mapping[str, str] = {}
+
+
+class NoAnswer(Refusal):
+    """The bridge could not be reached, or not within the bound."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +79,21 @@ class BridgeClient:
         return _model(await self._json("GET", _kernel_path(kernel_id)))
 
     async def start(self, name: str | None, environment: Mapping[str, str]) -> dict[str, Any]:
-        """Start a kernel; answers with its model as soon as the start is accepted."""
+        """Start a kernel; answers with its model as soon as the start is accepted.
+
+        Asked once more under the same key if no answer came: a bridge that died while it was
+        asked may have started the kernel, and the key leads to that one.
+        """
         body: dict[str, Any] = {"env": dict(environment)}
         if name:
             body["name"] = name
-        return _model(await self._json("POST", "/api/kernels", body, timeout=START_TIMEOUT))
+        key = {"Idempotency-Key": uuid4().hex}
+        try:
+            answer = await self._json("POST", "/api/kernels", body, timeout=START_TIMEOUT, headers=key)
+        except NoAnswer:
+            await asyncio.sleep(ASK_AGAIN_AFTER.total_seconds())
+            answer = await self._json("POST", "/api/kernels", body, timeout=START_TIMEOUT, headers=key)
+        return _model(answer)
 
     async def stop(self, kernel_id: str) -> None:
         await self._send("DELETE", _kernel_path(kernel_id), timeout=START_TIMEOUT)
@@ -95,22 +116,27 @@ class BridgeClient:
         """A file of a kernelspec, such as its logo."""
         return await self._send("GET", f"/kernelspecs/{quote(name, safe='')}/{quote(path)}")
 
-    async def _json(
-        self, method: str, path: str, body: object = None, *, timeout: timedelta = READ_TIMEOUT
-    ) -> Any:
-        content = await self._send(method, path, body, timeout=timeout)
+    async def _json(self, method: str, path: str, body: object = None, **kwargs: Any) -> Any:
+        content = await self._send(method, path, body, **kwargs)
         try:
             return json.loads(content)
         except ValueError as error:
             raise _not_understood() from error
 
     async def _send(
-        self, method: str, path: str, body: object = None, *, timeout: timedelta = READ_TIMEOUT
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        timeout: timedelta = READ_TIMEOUT,
+        headers: Mapping[str, str] = _NO_HEADERS,
     ) -> bytes:
         request = HTTPRequest(
             self.base_url + path,
             method=method,
-            headers=self.headers | ({} if body is None else {"Content-Type": "application/json"}),
+            headers={**self.headers, **headers}
+            | ({} if body is None else {"Content-Type": "application/json"}),
             body=None if body is None else json.dumps(body),
             connect_timeout=min(CONNECT_TIMEOUT, timeout).total_seconds(),
             request_timeout=timeout.total_seconds(),
@@ -119,7 +145,7 @@ class BridgeClient:
         try:
             response = await _http().fetch(request, raise_error=False)
         except (OSError, HTTPClientError) as error:
-            raise Refusal(unavailable("is not answering")) from error
+            raise NoAnswer(unavailable("is not answering")) from error
         if response.code >= 300:  # a redirect is no answer of a bridge either
             raise refusal_from_answer(response.code, response.body or b"")
         return response.body or b""

@@ -6,7 +6,9 @@ Loaded through ``ServerApp.extra_services``, so these answer before Jupyter's ow
 from __future__ import annotations
 
 import json
+import mimetypes
 from collections.abc import Awaitable
+from datetime import timedelta
 from typing import Any, cast
 
 from jupyter_core.utils import ensure_async
@@ -24,6 +26,9 @@ from spawner.singleuser.kernels import RemoteKernelManager
 from spawner.singleuser.outbox import Message
 from spawner.singleuser.refusals import Refusal
 from spawner.singleuser.specs import RemoteKernelSpecManager
+
+KEEP_RESOURCES = timedelta(days=1)
+"""How long a browser may keep a kernel's logo."""
 
 
 class Plain(APIHandler):
@@ -103,6 +108,23 @@ class Kernelspec(Plain, kernelspecs.KernelSpecHandler):
     pass
 
 
+class KernelspecResource(Plain):
+    """A kernel's logo. Jupyter's own handler looks for the file on this machine and logs that it is missing."""
+
+    auth_resource = kernelspecs.AUTH_RESOURCE
+
+    @web.authenticated
+    @authorized
+    async def get(self, kernel_name: str, path: str) -> None:
+        content = await cast("RemoteKernelSpecManager", self.kernel_spec_manager).get_kernel_spec_resource(
+            kernel_name, path
+        )
+        if content is None:
+            raise web.HTTPError(404)
+        self.set_header("Cache-Control", f"private, max-age={int(KEEP_RESOURCES.total_seconds())}")
+        self.finish(content, set_content_type=mimetypes.guess_type(path)[0] or "application/octet-stream")
+
+
 class Sessions(Plain, sessions.SessionRootHandler):
     @web.authenticated
     @authorized
@@ -143,6 +165,7 @@ default_handlers = [
     (rf"{_kernel}/channels", KernelChannels),
     (r"/api/kernelspecs", Kernelspecs),
     (rf"/api/kernelspecs/{kernelspecs.kernel_name_regex}", Kernelspec),
+    (rf"/kernelspecs/{kernelspecs.kernel_name_regex}/(?P<path>.*)", KernelspecResource),
     (r"/api/sessions", Sessions),
     (_session, Session),
 ]

@@ -6,12 +6,9 @@ import os
 import sys
 
 from spawner.singleuser.imports import block_unused, keep_node_out, stand_ins
-from spawner.singleuser.settings import BadEnvironment, UserServerSettings
+from spawner.singleuser.settings import PLAIN_IMPORTS, BadEnvironment, UserServerSettings
 
 EXIT_BAD_ENVIRONMENT = 2
-
-PLAIN_IMPORTS = "GRANARY_PLAIN_IMPORTS"
-"""``1`` loads all that stock ``jupyterhub-singleuser`` loads: a slower start, for finding faults."""
 
 
 def main() -> None:

@@ -30,6 +30,9 @@ TERMINALS = "GRANARY_TERMINALS"
 EXTENSIONS = "GRANARY_SERVER_EXTENSIONS"
 """Further Jupyter server extensions to load: package names, separated by commas."""
 
+PLAIN_IMPORTS = "GRANARY_PLAIN_IMPORTS"
+"""``1`` loads all that stock ``jupyterhub-singleuser`` loads: a slower start, for finding faults."""
+
 _OFF = frozenset({"0", "false", "no", "off"})
 _ON = frozenset({"", "1", "true", "yes", "on"})
 

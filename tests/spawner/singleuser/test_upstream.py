@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 
+from jupyter_server.kernelspecs import handlers as resources
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.kernels import handlers as kernels
 from jupyter_server.services.kernels.connection.base import BaseKernelWebsocketConnection
@@ -68,7 +69,9 @@ def test_the_managers_are_asked_as_we_answer() -> None:
 
 def test_our_routes_are_jupyters_routes() -> None:
     theirs = {
-        pattern for module in (kernels, kernelspecs, sessions) for pattern, *_ in module.default_handlers
+        pattern
+        for module in (kernels, kernelspecs, resources, sessions)
+        for pattern, *_ in module.default_handlers
     }
     assert {pattern for pattern, _ in handlers.default_handlers} == theirs
 
