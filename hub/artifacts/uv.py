@@ -34,7 +34,7 @@ _PASSED = frozenset({
     "UV_DEFAULT_INDEX", "UV_EXCLUDE_NEWER", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_HTTP_RETRIES",
     "UV_HTTP_TIMEOUT", "UV_INDEX", "UV_INDEX_STRATEGY", "UV_INDEX_URL", "UV_INSECURE_HOST",
     "UV_KEYRING_PROVIDER",
-    "UV_NATIVE_TLS", "UV_NO_CACHE", "UV_NO_CONFIG", "UV_NO_INDEX", "UV_OFFLINE", "UV_PYTHON_INSTALL_DIR",
+    "UV_NATIVE_TLS", "UV_NO_CACHE", "UV_NO_CONFIG", "UV_OFFLINE", "UV_PYTHON_INSTALL_DIR",
     "UV_SYSTEM_CERTS",
 })  # fmt: skip
 """What reaches uv: where packages come from and how they travel. Nothing that changes what a build means."""
@@ -49,7 +49,9 @@ _FROM_PIP = {
 }
 """pip's variables that uv does not read, and uv's for the same; uv's own win."""
 
-_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_NO_INDEX", "UV_CONFIG_FILE")
+_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_CONFIG_FILE")
+
+_SYSTEM_CERTIFICATES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
 
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
 _MAX_GIST_LENGTH = 600
@@ -196,6 +198,9 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
         about_index = ours != "SSL_CERT_FILE"
         if environ.get(pip) and ours not in kept and not (about_index and index_is_given):
             kept[ours] = environ[pip]
+    if any(bundle.exists() for bundle in _SYSTEM_CERTIFICATES):
+        # As pip does: an organisation's own authority is known to the machine, not to uv.
+        kept.setdefault("UV_SYSTEM_CERTS", "1")
     kept["UV_PYTHON_DOWNLOADS"] = "never"
     kept["LC_ALL"] = "C.UTF-8"
     return kept
@@ -224,7 +229,7 @@ def _follow(process: subprocess.Popen[str], tail: deque[str], progress: Progress
 
 
 def _gist(tail: Sequence[str]) -> str:
-    """What uv says is wrong, on one line: the innermost cause, without its heading."""
+    """What uv says is wrong, from the outermost to the innermost cause, on one line."""
     words = " ".join(line.strip(_DECORATION) for line in tail if line.strip())
-    cause = words.rpartition("cause: ")[2].removeprefix("error: ")
-    return cause[-_MAX_GIST_LENGTH:].rstrip(".") or "the command failed without saying why"
+    told = words[words.rfind("error: ") :].removeprefix("error: ").replace(" cause: ", ": ")
+    return told[:_MAX_GIST_LENGTH].rstrip(".: ") or "the command failed without saying why"
