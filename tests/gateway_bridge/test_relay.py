@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway_bridge.relay import CloseCode, FrameCursor, Relay
 from gateway_bridge.stream import HttpStream, tune
-from tests.support.bridge import World, eventually
+from tests.support.bridge import HubAnswers403WithDatabaseDown, World, eventually
 
 GREETING = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
 
@@ -136,6 +136,28 @@ async def test_a_revoked_token_closes_its_sockets_and_no_others(world: World) ->
         assert loop.time() - revoked_at < 10
         await third.send("still here")
         assert await third.recv() == "still here"
+
+
+async def test_a_revocation_reaches_a_socket_that_was_checked_just_before(world: World) -> None:
+    token, kernel_id = world.hub.issue("atlas-1", "atlas"), world.control.run("atlas-1", "atlas")
+    loop = asyncio.get_running_loop()
+    async with open_channels(world, kernel_id, token) as channels:
+        await eventually(lambda: len(world.hub.asked) == 2, "the first check of the open socket")
+        world.hub.revoke(token)
+        revoked_at = loop.time()
+        assert (await closed(channels))[0] == 1008
+        assert loop.time() - revoked_at < 10
+    async with world.client(token) as client:
+        assert (await client.get("/teams/atlas/api")).status_code == 401
+
+
+async def test_a_hub_that_cannot_say_closes_nothing(world: World) -> None:
+    token, kernel_id = world.hub.issue("atlas-1", "atlas"), world.control.run("atlas-1", "atlas")
+    async with open_channels(world, kernel_id, token) as channels:
+        world.hub.fault = HubAnswers403WithDatabaseDown
+        await eventually(lambda: len(world.hub.asked) >= 2, "a check of the open socket")
+        await channels.send("on")
+        assert await channels.recv() == "on"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,14 @@ from gateway_bridge.settings import BridgeSettings
 INTERNAL_SECRET = "an-internal-secret-of-this-test"
 HOST_SECRET_PREFIX = "kernel-secret-of-"
 
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+"""A websocket handshake by hand (the key of RFC 6455)."""
+
 STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
 
 
