@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -12,11 +13,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from hub import migrations
 from hub.api import audit, catalogue, health, internal, me, publications, running
@@ -186,7 +188,7 @@ def main() -> None:
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     settings = load_settings(ControlSettings)
     os.umask(0o077)
-    _prepare_directories(settings)
+    _prepare(settings)
     host, port = settings.listen
     config = uvicorn.Config(
         create_app(settings),
@@ -201,18 +203,31 @@ def main() -> None:
         timeout_keep_alive=int(KEEP_ALIVE.total_seconds()),
         timeout_graceful_shutdown=int(STOP_BOUND.total_seconds()),
     )
+    # uvicorn stops in order, then raises the signal again for whoever was there before it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    uvicorn.Server(config).run()
+
+
+def _prepare(settings: ControlSettings) -> None:
+    """Directories and database, before anything listens: what is wrong is one sentence and an exit code."""
+    url = database_url(settings.database_url.get_secret_value())
     try:
-        uvicorn.Server(config).run()
-    except (SQLAlchemyError, migrations.DatabaseTooNew) as error:
-        _log.critical("The control plane cannot start: %s", error)
-        sys.exit(EXIT_CANNOT_START)
+        settings.store_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if url.get_backend_name() == "sqlite" and url.database:
+            Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        engine = open_engine(url, pool_size=1)
+        migrations.upgrade(engine)
+        engine.dispose()
+    except DBAPIError as error:
+        _cannot_start(f"the database does not answer: {str(error.orig).strip()}")
+    except (OSError, migrations.DatabaseTooNew) as error:
+        _cannot_start(str(error))
 
 
-def _prepare_directories(settings: ControlSettings) -> None:
-    settings.store_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database = database_url(settings.database_url.get_secret_value())
-    if database.get_backend_name() == "sqlite" and database.database:
-        Path(database.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _cannot_start(why: str) -> NoReturn:
+    _log.critical("The control plane cannot start: %s", why)
+    sys.exit(EXIT_CANNOT_START)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import time
 from typing import TypeVar
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 SECRETS_DIR_VARIABLE = "GRANARY_SECRETS_DIR"
 """Directory with one file per secret setting, named like the variable in lower case."""
@@ -38,6 +39,8 @@ def load_settings(cls: type[S]) -> S:
         return cls(_secrets_dir=os.environ.get(SECRETS_DIR_VARIABLE))
     except ValidationError as error:
         sys.exit(_explain(error))
+    except SettingsError as error:
+        sys.exit(_explain_unreadable(error))
 
 
 def setup_logging(process: str) -> None:
@@ -57,4 +60,12 @@ def _explain(error: ValidationError) -> int:
     for problem in error.errors(include_input=False, include_url=False):
         variable = "GRANARY_" + "_".join(str(part) for part in problem["loc"]).upper()
         print(f"{variable}: {problem['msg']}. Set it in the environment and start again.", file=sys.stderr)  # noqa: T201 # the log is not set up yet
+    return EXIT_BAD_SETTINGS
+
+
+def _explain_unreadable(error: SettingsError) -> int:
+    """A list or mapping that is no JSON is refused before any validator sees it."""
+    field = re.search(r'field "(\w+)"', str(error))
+    variable = f"GRANARY_{field[1].upper()}" if field else "A setting"
+    print(f"{variable}: this is not valid JSON. Set it in the environment and start again.", file=sys.stderr)  # noqa: T201 # the log is not set up yet
     return EXIT_BAD_SETTINGS

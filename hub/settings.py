@@ -44,6 +44,11 @@ class ControlSettings(ProcessSettings):
         database_url(value.get_secret_value())
         return value
 
+    @field_validator("store_dir", "homes_dir")
+    @classmethod
+    def _paths_mean_the_same_everywhere(cls, value: Path) -> Path:
+        return value.absolute()
+
     @property
     def listen(self) -> tuple[str, int]:
         """Host and port of ``control_bind``."""
