@@ -50,7 +50,7 @@ async def serve(
         started_at=datetime.now(UTC),  # noqa: TID251 # this is the composition root
     )
     server = Server(bridge.handle)
-    host, port = await server.start(*settings.bind)
+    host, port = await server.start(*settings.listen)
     log.info("listening on %s:%d", host, port)
     if listening is not None:
         listening.set_result((host, port))

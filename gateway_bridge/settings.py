@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-from urllib.parse import urlsplit
-
-from pydantic import AfterValidator, Field, SecretStr
-
 from hub.process import ProcessSettings
-
-MAX_PORT = 2**16 - 1
-
-
-def _address(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    if not (host and colon and port.isdigit() and int(port) <= MAX_PORT):
-        raise ValueError("write host:port, for example 127.0.0.1:8082")
-    return value
-
-
-def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("write an address that begins with http:// or https://, without ? and #")
-    return value.rstrip("/")
+from hub.setting_types import Address, Secret, Url
 
 
 class BridgeSettings(ProcessSettings):
-    """Settings of the bridge, ``python -m gateway_bridge.app``."""
+    """What the bridge needs to run."""
 
-    bridge_bind: Annotated[str, AfterValidator(_address)] = Field(
-        default="127.0.0.1:8082", description="host:port the bridge listens on; the public proxy leads here."
-    )
-    control_url: Annotated[str, AfterValidator(_url)] = Field(
-        default="http://127.0.0.1:8081", description="Address of the control plane, for this process."
-    )
-    hub_api_url: Annotated[str, AfterValidator(_url)] = Field(
-        description="Address of the hub's REST API, for example http://127.0.0.1:8010/hub/api."
-    )
-    internal_secret: SecretStr = Field(
-        min_length=16, description="Secret shared by our own processes; at least 16 characters."
-    )
+    bridge_bind: Address = "127.0.0.1:8082"
+    """Where it listens; the public proxy forwards ``/services/gateway/`` here."""
+    control_url: Url = "http://127.0.0.1:8081"
+    """The control plane, as this process reaches it."""
+    hub_api_url: Url = "http://127.0.0.1:8080/hub/api"
+    """JupyterHub's REST API, as this process reaches it."""
+
+    internal_secret: Secret
+    """Shared by Granary's own processes."""
 
     @property
-    def bind(self) -> tuple[str, int]:
+    def listen(self) -> tuple[str, int]:
+        """Host and port of ``bridge_bind``."""
         host, _, port = self.bridge_bind.rpartition(":")
         return host.strip("[]"), int(port)
