@@ -193,6 +193,12 @@ class ReleaseNotStartable(Denied):
     code = "release_not_startable"
 
 
+class OriginRefused(Denied):
+    """Only programs may call this server, and the request came from a web page."""
+
+    code = "origin_refused"
+
+
 # -- not found -------------------------------------------------------------------
 
 
@@ -269,6 +275,12 @@ class RequestIdReused(Conflict):
     """The same request id came with another request before."""
 
     code = "request_id_reused"
+
+
+class RunningKernelExists(Conflict):
+    """A kernel host was told to start a kernel under an id that it runs already."""
+
+    code = "running_kernel_exists"
 
 
 # -- unavailable -----------------------------------------------------------------
@@ -359,6 +371,45 @@ class InternalError(Failed):
     """A defect of ours; the log has the details under the request id."""
 
     code = "internal_error"
+
+
+# -- the installation on one machine ------------------------------------------------
+
+
+class InvalidConfiguration(Invalid):
+    """A configuration file or option cannot be used; the message names the place and the mistake."""
+
+    code = "invalid_configuration"
+
+
+class DirectoryUnusable(Invalid):
+    """The installation's directory cannot be made, written or kept private."""
+
+    code = "directory_unusable"
+
+
+class PortInUse(Conflict):
+    """Another program listens on the port that people are to use."""
+
+    code = "port_in_use"
+
+
+class AlreadyRunning(Conflict):
+    """An installation runs from this directory already."""
+
+    code = "already_running"
+
+
+class NotRunning(Conflict):
+    """There is no running installation in this directory."""
+
+    code = "not_running"
+
+
+class ProcessFailed(Failed):
+    """One of our processes did not come up; the message has the end of its log."""
+
+    code = "process_failed"
 
 
 def all_errors() -> dict[str, type[GranaryError]]:

@@ -1,0 +1,1 @@
+"""The kernel host: the Jupyter kernels API next to the kernels it runs."""
