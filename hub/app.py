@@ -116,6 +116,7 @@ def create_app(
         openapi_url=f"{API_PREFIX}/openapi.json",
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would believe the Host header
         generate_unique_id_function=lambda route: route.name,
         lifespan=lifespan,
     )

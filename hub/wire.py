@@ -103,7 +103,7 @@ class StartRequest(Body):
     person: str
     spec_name: str | None = None
     """None asks for the team's default kernel."""
-    request_id: Annotated[str, Field(max_length=64)]
+    request_id: Annotated[str, Field(min_length=1, max_length=64)]
     """Unique per request; repeating it returns the kernel started the first time."""
     environment: Annotated[dict[str, str], Field(max_length=MAX_ENVIRONMENT_ENTRIES)] = Field(
         default_factory=dict

@@ -21,6 +21,9 @@ MAX_BODY_BYTES = 2**20
 BODY_BOUND = timedelta(seconds=10)
 """For a body to arrive as a whole."""
 
+HEALTH_PATH = "/health"
+"""Asked every second or so by whatever supervises the process; not worth a line each."""
+
 REQUEST_ID_HEADER = "x-request-id"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -62,8 +65,14 @@ class Edge:
             await self._refuse(defect, scope, receive, outcome)
         finally:
             milliseconds = (time.perf_counter() - begun) * 1000
-            _access.info(
-                "%s %s %s %.1f ms %s", scope["method"], _path(scope), outcome.status, milliseconds, request_id
+            _access.log(
+                logging.DEBUG if scope["path"] == HEALTH_PATH else logging.INFO,
+                "%s %s %s %.1f ms %s",
+                scope["method"],
+                _path(scope),
+                outcome.status,
+                milliseconds,
+                request_id,
             )
 
     async def _refuse(self, error: GranaryError, scope: Scope, receive: Receive, outcome: _Outcome) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from hub.api.dependencies import Given
+from hub.api.edge import HEALTH_PATH
 from hub.wire import Body
 
 router = APIRouter(include_in_schema=False)
@@ -23,12 +24,13 @@ class IndexBody(Body):
     openapi: str
 
 
-@router.get("/health", summary="Whether this process can work: it reaches its database")
+@router.get(HEALTH_PATH, summary="Whether this process can work: it reaches its database")
 async def read_health(given: Given) -> HealthBody:
     await given.database.ping()
     return HealthBody(status="ok")
 
 
+@index_router.get("", summary="What is here")
 @index_router.get("/", summary="What is here")
 async def read_index() -> IndexBody:
     return IndexBody(service="granary", api="api/v1", openapi="api/v1/openapi.json")

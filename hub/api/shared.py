@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Annotated
+from weakref import WeakKeyDictionary
 
 from fastapi import Depends, Path
 from starlette.responses import Response
@@ -14,6 +14,10 @@ from hub.services.catalogue import Offer
 from hub.wire import KernelChoiceBody, KernelChoicesBody
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+_written: WeakKeyDictionary[Offer, bytes] = WeakKeyDictionary()
+"""Forgotten together with the snapshot the offers belong to."""
 
 
 async def _known_form(kernel_id: Annotated[str, Path()]) -> str:
@@ -31,8 +35,13 @@ def choices_response(offer: Offer) -> Response:
     return Response(_choices_json(offer), media_type="application/json")
 
 
-@lru_cache(maxsize=256)
 def _choices_json(offer: Offer) -> bytes:
+    if offer not in _written:
+        _written[offer] = _write(offer)
+    return _written[offer]
+
+
+def _write(offer: Offer) -> bytes:
     body = KernelChoicesBody(
         default=offer.default, choices=[KernelChoiceBody.of(choice) for choice in offer.choices]
     )

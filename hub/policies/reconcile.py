@@ -56,6 +56,7 @@ class Reconciliation:
 def reconcile(
     booked: Collection[BookedKernel],
     listed: Set[str],
+    ours: Set[str],
     over: Set[str],
     doubts: Doubts,
     *,
@@ -70,9 +71,11 @@ def reconcile(
         not taken for one that vanished.
     listed
         Ids the host reports.
+    ours
+        Those of ``listed`` that we gave out, throw-away kernels included. Read after the
+        host was asked, like ``over``.
     over
-        Those of ``listed`` that have ended in our books, throw-away kernels included.
-        Read after the host was asked.
+        Those of ``ours`` that have ended in our books.
     doubts
         From the look before; empty after a look that failed.
     """
@@ -96,7 +99,7 @@ def reconcile(
         never_started=frozenset(never_started),
         confirmed=confirmed,
         stop=_certain(left_over),
-        unknown=frozenset(listed - over - {kernel.host_kernel_id for kernel in booked}),
+        unknown=frozenset(listed - ours),
         doubts=Doubts(missing, left_over),
     )
 

@@ -229,7 +229,14 @@ class Publishing:
         try:
             await self._launcher.ready(host_kernel_id, READY_BOUND)
         finally:
+            await self._stop_check(host_kernel_id)
+
+    async def _stop_check(self, host_kernel_id: str) -> None:
+        """If the host cannot do it now, the reconciler does once the publication is over."""
+        try:
             await self._launcher.stop(host_kernel_id)
+        except GranaryError as error:
+            _log.warning("The throw-away kernel %s could not be stopped: %s", host_kernel_id, error)
 
     async def _enter(self, manifest: Manifest, release: Release, progress: Progress) -> None:
         """The one transaction that publishes."""

@@ -69,8 +69,9 @@ class Reconciler:
             self._doubts = Doubts()
             return None
         self._note_reachable(True, "")
-        over = await self._database.read(lambda session: self._over(session, listed), wait=BACKGROUND_WAIT)
-        verdict = reconcile(booked, listed, over, self._doubts, now=self._clock())
+        ended = await self._database.read(lambda session: self._ended(session, listed), wait=BACKGROUND_WAIT)
+        over = {found for found, has_ended in ended.items() if has_ended}
+        verdict = reconcile(booked, listed, ended.keys(), over, self._doubts, now=self._clock())
         self._doubts = verdict.doubts
         await self._act(verdict)
         return verdict
@@ -81,11 +82,12 @@ class Reconciler:
             for found in running.alive(session, host=self._launcher.name)
         ]
 
-    def _over(self, session: Session, listed: frozenset[str]) -> set[str]:
+    def _ended(self, session: Session, listed: frozenset[str]) -> dict[str, bool]:
+        """Which kernels at the host are ours, and whether they are over."""
         if not listed:
-            return set()
-        ended = running.ended_among(session, self._launcher.name, listed)
-        return ended | publications.finished_checks_among(session, listed)
+            return {}
+        checks = publications.checks_among(session, listed)
+        return checks | running.ours_among(session, self._launcher.name, listed)
 
     async def _act(self, verdict: Reconciliation) -> None:
         if verdict.lost or verdict.never_started or verdict.confirmed:

@@ -63,12 +63,12 @@ def unfinished(session: Session) -> list[Publication]:
     return [_publication(row) for row in session.scalars(statement)]
 
 
-def finished_checks_among(session: Session, host_kernel_ids: Collection[str]) -> set[str]:
-    """Which of these ids are throw-away kernels of publications that are over."""
-    statement = select(PublicationRow.check_kernel_id).where(
-        PublicationRow.check_kernel_id.in_(host_kernel_ids), PublicationRow.state.in_(_FINISHED)
+def checks_among(session: Session, host_kernel_ids: Collection[str]) -> dict[str, bool]:
+    """Which of these ids are throw-away kernels, and whether their publications are over."""
+    statement = select(PublicationRow.check_kernel_id, PublicationRow.state).where(
+        PublicationRow.check_kernel_id.in_(host_kernel_ids)
     )
-    return set(session.scalars(statement))
+    return {found: state in _FINISHED for found, state in session.execute(statement)}
 
 
 def _publication(row: PublicationRow) -> Publication:

@@ -75,14 +75,16 @@ def alive(
     return [_recorded(row) for row in session.scalars(statement.order_by(RunningKernelRow.started_at))]
 
 
-def ended_among(session: Session, host: str, host_kernel_ids: Collection[str]) -> set[str]:
-    """Which of these ids at a host are ours and have ended in our books."""
-    statement = select(RunningKernelRow.host_kernel_id).where(
-        RunningKernelRow.host == host,
-        RunningKernelRow.host_kernel_id.in_(host_kernel_ids),
-        RunningKernelRow.state == RunState.ENDED.value,
+def ours_among(session: Session, host: str, host_kernel_ids: Collection[str]) -> dict[str, bool]:
+    """Which of these ids at a host are ours, and whether they have ended in our books."""
+    statement = select(RunningKernelRow.host_kernel_id, RunningKernelRow.state).where(
+        RunningKernelRow.host == host, RunningKernelRow.host_kernel_id.in_(host_kernel_ids)
     )
-    return {found for found in session.scalars(statement) if found is not None}
+    return {
+        found: state == RunState.ENDED.value
+        for found, state in session.execute(statement)
+        if found is not None
+    }
 
 
 def confirm(session: Session, kernel_id: str, host_kernel_id: str) -> bool:

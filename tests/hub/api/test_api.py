@@ -142,7 +142,8 @@ async def test_the_audit_log_is_read_in_pages(control: Control):
 
 
 async def test_index_and_health(control: Control):
-    assert (await control.client.get("/services/granary/")).json()["openapi"] == "api/v1/openapi.json"
+    for path in ("/services/granary", "/services/granary/"):
+        assert (await control.client.get(path)).json()["openapi"] == "api/v1/openapi.json"
     assert (await control.client.get("/health")).json() == {"status": "ok"}
 
 

@@ -159,8 +159,8 @@ def test_a_running_kernel_from_start_to_end(session: Session):
     )
     assert running.alive(session) == []
     known = {recorded.kernel.id, "stranger"}
-    assert running.ended_among(session, "local", known) == {recorded.kernel.id}
-    assert running.ended_among(session, "elsewhere", known) == set()
+    assert running.ours_among(session, "local", known) == {recorded.kernel.id: True}
+    assert running.ours_among(session, "elsewhere", known) == {}
 
 
 def test_running_kernels_are_narrowed(session: Session):
@@ -220,7 +220,10 @@ def test_a_publication_survives(session: Session):
     assert publications.get(session, "p1") == failed
     assert publications.of_version(session, "python-data", "2026.11.1") == [second, failed]
     assert publications.unfinished(session) == [second]
-    assert publications.finished_checks_among(session, {"check-1", "check-2", "x"}) == {"check-1"}
+    assert publications.checks_among(session, {"check-1", "check-2", "x"}) == {
+        "check-1": True,
+        "check-2": False,
+    }
     assert publications.get(session, "p9") is None
 
 
