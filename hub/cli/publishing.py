@@ -58,8 +58,8 @@ class Lines:
 class Live:
     """One moving line for the step under way, one that stays for each that is done."""
 
-    def __init__(self) -> None:
-        self._console = Console(highlight=False)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
         self._status = Status("Sending the manifest", console=self._console)
         self._status.start()
         self._done = 0

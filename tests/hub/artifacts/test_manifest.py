@@ -126,8 +126,8 @@ def test_each_mistake_is_told_with_its_field(path: str, value: Any, told: str) -
 @pytest.mark.parametrize(
     "name",
     [
-        "PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONSTARTUP", "JUPYTER_PATH", "JPY_PARENT_PID", "GRANARY_PERSON",
-        "KERNEL_USERNAME", "BASH_ENV", "GCONV_PATH", "XDG_RUNTIME_DIR",
+        "PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONSTARTUP", "JUPYTER_PATH", "JPY_PARENT_PID",
+        "GRANARY_PERSON", "KERNEL_USERNAME", "BASH_ENV", "GCONV_PATH", "XDG_RUNTIME_DIR",
     ],
 )  # fmt: skip
 def test_variables_that_decide_what_runs_are_not_a_releases_to_set(name: str) -> None:
