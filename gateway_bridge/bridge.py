@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -199,10 +200,11 @@ class Bridge:
         if self._stopping:
             raise BridgeUnavailable("The gateway is restarting; connect again.")
         host, greeting = await self._hosts.dial(call.own, upgrade)
-        relay = Relay(lambda: self._sockets.remove(call.token, socket))
-        socket = OpenSocket(relay, call.person.name, call.match.team, call.own.kernel_id)
+        socket = OpenSocket(Relay(), call.person.name, call.match.team, call.own.kernel_id)
         self._sockets.add(call.token, socket)
-        relay.start(call.request.stream, host, greeting)
+        # Holds no more than it needs: the call's headers and body can go.
+        closed = partial(self._sockets.remove, call.token, socket)
+        socket.relay.start(call.request.stream, host, greeting, closed)
 
     # -- models ----------------------------------------------------------------------------
 

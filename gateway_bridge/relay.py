@@ -107,25 +107,29 @@ def _frame_size(data: bytes, at: int) -> int:
 
 
 class Relay:
-    """Two connections that are written into each other until one of them ends.
-
-    Parameters
-    ----------
-    on_closed
-        Called once, when the client's connection is gone.
-    """
+    """Two connections that are written into each other until one of them ends."""
 
     __slots__ = ("_client", "_closing", "_half_closed", "_host", "_on_closed", "_timer", "cursor")
 
-    def __init__(self, on_closed: Callable[[], None]) -> None:
-        self._on_closed = on_closed
+    def __init__(self) -> None:
         self._closing = b""
         self._half_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self.cursor = FrameCursor()
 
-    def start(self, client: HttpStream, host: HttpStream, greeting: bytes) -> None:
-        """Take both connections; ``greeting`` is the end of the handshake, sent to the client first."""
+    def start(
+        self, client: HttpStream, host: HttpStream, greeting: bytes, on_closed: Callable[[], None]
+    ) -> None:
+        """Take both connections.
+
+        Parameters
+        ----------
+        greeting
+            The end of the handshake, sent to the client first.
+        on_closed
+            Called once, when the client's connection is gone.
+        """
+        self._on_closed = on_closed
         self._client, self._host = client.transport, host.transport
         from_client = _End(self, self._host)
         from_host = _HostEnd(self, self._client)

@@ -30,7 +30,7 @@ NOT_ALLOWED_ANY_MORE = "You may not use this team's kernels any more."
 GOING_AWAY = "The gateway is restarting; connect again."
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class OpenSocket:
     """One open websocket. ``relay`` carries it."""
 

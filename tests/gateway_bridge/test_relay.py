@@ -208,8 +208,8 @@ async def spliced(**client_options: int) -> AsyncIterator[Spliced]:
         server.close()
         pairs.append(far)
     gone = asyncio.Event()
-    relay = Relay(gone.set)
-    relay.start(ends[0], ends[1], GREETING)
+    relay = Relay()
+    relay.start(ends[0], ends[1], GREETING, gone.set)
     client, host = pairs
     try:
         yield Spliced(relay, client, host, ends[0].transport, ends[1].transport, gone)
