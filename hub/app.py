@@ -106,7 +106,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with _running(settings, builder, launcher) as plane:
-            app.state.services = plane.services
+            app.state.services, app.state.reconciler = plane.services, plane.reconciler
             yield
 
     app = FastAPI(

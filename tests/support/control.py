@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 from fastapi import FastAPI
 
 from hub.app import create_app
+from hub.launchers.base import Launcher
+from hub.services.publishing import Builder
 from hub.settings import ControlSettings
 from tests.support.launchers import HostInMemory, OwnInterpreter
 from tests.support.tokens import TokenHub, header
@@ -38,7 +41,8 @@ class Control:
     """A client of it, for people (``people``) and for our own processes (``internal``)."""
 
     app: FastAPI
-    host: HostInMemory
+    host: Any
+    """A ``HostInMemory``, unless the test brought a launcher of its own."""
     hub: TokenHub
     client: httpx.AsyncClient
 
@@ -52,7 +56,14 @@ class Control:
 
 
 @asynccontextmanager
-async def running_control(database_url: str, folder: Path, hub: TokenHub) -> AsyncIterator[Control]:
+async def running_control(
+    database_url: str,
+    folder: Path,
+    hub: TokenHub,
+    launcher: Launcher | None = None,
+    builder: Builder | None = None,
+) -> AsyncIterator[Control]:
+    """Run it; without a launcher and builder of the test's own, nothing is really started or built."""
     settings = ControlSettings(
         database_url=database_url,
         store_dir=folder / "store",
@@ -63,8 +74,8 @@ async def running_control(database_url: str, folder: Path, hub: TokenHub) -> Asy
         internal_secret=INTERNAL_SECRET,
         kernel_host_secret=HOST_SECRET,
     )
-    host = HostInMemory()
-    app = create_app(settings, builder=OwnInterpreter(), launcher=host)
+    host = launcher or HostInMemory()
+    app = create_app(settings, builder=builder or OwnInterpreter(), launcher=host)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
