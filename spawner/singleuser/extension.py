@@ -8,6 +8,7 @@ process; what they are allowed is decided at the bridge.)
 from __future__ import annotations
 
 import asyncio
+import signal
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast
@@ -65,14 +66,24 @@ class GranaryServerApp(ServerApp):
     def write_browser_open_files(self) -> None:
         """Stock writes an address with the token to a file, for a browser on this machine."""
 
+    def init_signal(self) -> None:
+        """Hear signals between two steps of the loop.
+
+        Stock hears them anywhere and writes to the log at once; in the middle of another
+        line of the log that fails, and the signal is lost.
+        """
+        super().init_signal()
+        loop = self.io_loop.asyncio_loop  # type: ignore[attr-defined] # tornado's only kind of loop
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signal_stop, number, None)
+
     async def cleanup_kernels(self) -> None:
         """Leave kernels running; stock waits for the gateway to stop each of them."""
         if isinstance(getattr(self, "kernel_manager", None), RemoteKernelManager):
             self.log.info("Leaving kernels running")
 
     def stop(self, from_signal: bool = False) -> None:
-        schedule = self.io_loop.add_callback_from_signal if from_signal else self.io_loop.add_callback
-        schedule(self._stop_at_the_latest)
+        self.io_loop.add_callback(self._stop_at_the_latest)
         super().stop(from_signal=from_signal)
 
     def _stop_at_the_latest(self) -> None:

@@ -109,7 +109,7 @@ class Kernelspec(Plain, kernelspecs.KernelSpecHandler):
 
 
 class KernelspecResource(Plain):
-    """A kernel's logo. Jupyter's own handler looks for the file on this machine and logs that it is missing."""
+    """A kernel's logo. Jupyter's own handler looks for the file here, too, and logs that it is missing."""
 
     auth_resource = kernelspecs.AUTH_RESOURCE
 

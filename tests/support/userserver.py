@@ -79,10 +79,12 @@ class Process:
         try:
             self.child.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(self.child.pid, signal.SIGKILL)
+            self.child.send_signal(signal.SIGABRT)  # writes where it hangs to its log
             self.child.wait(5)
-            raise
+            raise AssertionError(f"did not end within {seconds} s: {self.log[-6000:]}") from None
         finally:
+            with suppress(ProcessLookupError):
+                os.killpg(self.child.pid, signal.SIGKILL)
             self.child = None
         return time.monotonic() - started
 
@@ -191,6 +193,7 @@ class UserServer(Process):
         return {
             **kept,
             "HOME": str(self.home),
+            "PYTHONFAULTHANDLER": "1",
             "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
             "JUPYTERHUB_API_TOKEN": TOKEN,
             "JUPYTERHUB_API_URL": self.hub.api_url,
@@ -211,11 +214,16 @@ class UserServer(Process):
 
     def start(self) -> None:
         self.spawn([sys.executable, "-m", "spawner.singleuser.main"], self.environment(), self.home)
-        eventually(self._answers, f"the user server: {self.log}")
+        try:
+            eventually(self._answers, "the user server")
+        except AssertionError as error:
+            with suppress(AssertionError):
+                self.end(signal.SIGABRT)
+            raise AssertionError(f"{error}: {self.log[-6000:]}") from None
 
     def _answers(self) -> bool:
         if self.child is not None and self.child.poll() is not None:
-            raise AssertionError(f"the user server ended: {self.log}")
+            raise AssertionError("the user server ended")
         return self.api.http.get("/api").is_success
 
 

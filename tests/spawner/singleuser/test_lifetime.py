@@ -8,7 +8,11 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
+
+import httpx
 
 from tests.support.userserver import TEAM, OnePersonHub, StockFarEnd, UserServer, Wire, eventually, free_port
 
@@ -95,6 +99,29 @@ def test_sigterm_ends_it_with_the_bridge_down_and_a_socket_open(
         assert server.end(signal.SIGTERM) < STOP_SECONDS
     assert kernel_id in far_end.api.kernel_ids()
     far_end.api.stop_kernel(kernel_id)
+
+
+def test_sigterm_is_heard_in_the_middle_of_work(new_server: NewServer, far_end: StockFarEnd) -> None:
+    server = new_server(far_end.url)
+    server.start()
+    stopped = Event()
+
+    def hammer() -> None:
+        with httpx.Client(headers=server.api.http.headers, trust_env=False) as client:
+            while not stopped.is_set():
+                with suppress(httpx.TransportError):
+                    client.get(f"{server.api.base_url}/api/nothing-here")  # two lines in the log
+
+    threads = [Thread(target=hammer) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: server.log.count("nothing-here") > 50, "work")
+        assert server.end(signal.SIGTERM) < STOP_SECONDS
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_it_starts_and_stops_with_nothing_behind_it(new_server: NewServer) -> None:

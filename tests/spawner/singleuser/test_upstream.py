@@ -40,6 +40,8 @@ def test_the_server_app_takes_our_classes_and_calls_what_we_override() -> None:
     cleanup = source(ServerApp._cleanup)
     assert "self.cleanup_kernels()" in cleanup
     assert "kernel_websocket_connection_class.close_all()" in cleanup
+    assert "self.stop(from_signal=True)" in source(ServerApp._signal_stop)
+    assert "self.init_signal()" in source(ServerApp.initialize)
     assert "self.write_server_info_file()" in source(ServerApp.start_app)
     assert "self.write_browser_open_files()" in source(ServerApp.start_app)
 
