@@ -1,0 +1,1 @@
+"""Granary on one machine: ``granary up`` and what it keeps in its directory."""
