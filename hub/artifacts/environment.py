@@ -161,6 +161,9 @@ class EnvironmentStore:
                 self._record(resolved, building)
                 seal(building)
                 building.rename(final)
+            except OSError as error:
+                discard(building)
+                raise BuildFailed(f"Could not keep what was built: {error.strerror or error}.") from error
             except BaseException:
                 discard(building)
                 raise

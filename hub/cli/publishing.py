@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import click
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 from hub.api.bodies import PublicationBody, PublicationStepBody
 from hub.cli.manifests import load_manifest
@@ -72,7 +73,7 @@ class Live:
         self._done = max(self._done, len(finished))
         current = next((step for step in publication.steps if step.seconds is None), None)
         if current is not None:
-            self._status.update(f"{_title(current)}: {plain(current.text)}".replace("[", "\\["))
+            self._status.update(Text(f"{_title(current)}: {plain(current.text)}"))
 
     def stop(self) -> None:
         self._status.stop()
@@ -108,6 +109,9 @@ def _followed(looks: Iterable[PublicationBody], *, as_json: bool) -> Publication
     try:
         for look in looks:
             teller.show(look)
+    except KeyboardInterrupt:
+        click.echo("Publishing goes on without you; the same command follows it again.", err=True)
+        raise
     finally:
         teller.stop()
     return look

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -140,6 +141,20 @@ def test_a_service_that_stops_ends_its_builds(
     assert "the service is stopping" in failures[0].message
     with pytest.raises(BuildFailed, match="the service is stopping"):
         store.resolve(TINY, ignore)
+
+
+def test_a_disk_that_is_full_is_told(
+    tmp_path: Path, index: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_root: Path, *, without: str) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store = EnvironmentStore(tmp_path / "store", environ=index)
+    resolved = store.resolve(TINY, ignore)
+    monkeypatch.setattr(module, "tree_digest", full)
+    with pytest.raises(BuildFailed, match="Could not keep what was built: No space left on device"):
+        store.build(resolved, ignore)
+    assert not left_over(tmp_path / "store")
 
 
 def test_a_uv_that_cannot_be_run_is_told(tmp_path: Path, index: dict[str, str]) -> None:
