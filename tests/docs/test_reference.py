@@ -18,6 +18,8 @@ from hub.app import API_PREFIX
 from hub.artifacts import manifest
 from hub.cli import main
 from hub.domain import people
+from hub.local.config import LocalConfig, OidcSection
+from hub.local.secrets import KNOWN_BY
 from tests.support.pages import Site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +80,9 @@ def test_every_error_code(site: Site) -> None:
 
 
 def test_every_variable_of_the_sources(site: Site) -> None:
-    pages = site.page("reference/settings").code | site.page("reference/commands").code
+    pages = set().union(
+        *(site.page(f"reference/{name}").code for name in ("settings", "commands", "processes"))
+    )
     assert variables() <= pages | {name.upper() for name in pages}
 
 
@@ -135,13 +139,34 @@ def test_every_scope(site: Site) -> None:
 
 
 def test_every_field_of_the_manifest(site: Site) -> None:
-    page = site.page("reference/manifest")
-    for section, fields in manifest_fields().items():
+    """Leaves by their whole path, or named beside the section that holds them."""
+    said = site.page("reference/manifest").code
+    sections = {name: list(model.model_fields) for name, model in manifest._SECTIONS.items()}
+    for section, fields in sections.items():
         for field in fields:
-            name = f"{section}.{field}".lstrip(".")
-            assert name in page.code or (section in page.code and field in page.code), name
+            path = f"{section}.{field}".lstrip(".")
+            assert path in said or path in sections or {section, field} <= said, path
 
 
-def manifest_fields() -> dict[str, list[str]]:
-    """Field names by section, such as ``release.environment``."""
-    return {section: list(model.model_fields) for section, model in manifest._SECTIONS.items()}
+def test_every_field_of_the_configuration_file(site: Site) -> None:
+    page = site.page("reference/configuration")
+    assert set(LocalConfig.model_fields) <= page.code
+    assert {f"oidc.{name}" for name in OidcSection.model_fields} <= page.code
+
+
+def test_every_process_of_an_installation(site: Site) -> None:
+    """By the secrets it is given: a process that is given none would be no part of Granary."""
+    page = site.page("reference/processes")
+    assert set(KNOWN_BY) <= page.code
+    assert {secret for secrets in KNOWN_BY.values() for secret in secrets} <= page.code
+
+
+def test_every_route_of_the_kernel_host(site: Site) -> None:
+    """Patterns in the sources of the application."""
+    source = (ROOT / "gateway_bridge" / "kernelhost" / "app.py").read_text()
+    patterns = re.findall(r"""\(rf?"(/[^"]*|\{kernel\}/[^"]*)", """, source)
+    assert len(patterns) > 5
+    said = site.page("reference/rest").code
+    for pattern in patterns:
+        path = pattern.replace("{kernel}", "/api/kernels/{kernel_id}").removesuffix("/?")
+        assert any(text.endswith(f" {path}") for text in said), path

@@ -11,14 +11,17 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from granary_reference import commands, errors, rights, routes, settings
+from granary_reference import commands, errors, installation, rights, routes, settings
 
 GENERATORS: dict[str, Callable[[], str]] = {
     "bridge-routes": routes.bridge,
     "commands": commands.markdown,
+    "configuration": installation.configuration,
     "control-plane-routes": routes.control_plane,
     "errors": errors.markdown,
     "internal-routes": routes.internal_routes,
+    "kernel-host-routes": routes.kernel_host,
+    "processes": installation.processes,
     "rights": rights.markdown,
     "settings": settings.markdown,
 }

@@ -8,8 +8,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from tornado.web import RequestHandler
 
 from gateway_bridge import rules
+from gateway_bridge.kernelhost import app as kernelhost
+from gateway_bridge.kernelhost import handlers
 from granary_reference.text import code, table
 from hub.api import health, internal
 from hub.app import API_PREFIX, PREFIX, create_app
@@ -43,6 +46,35 @@ def bridge() -> str:
         for route in rules.ROUTES
     ]
     return table(["route", "what", "the caller must be"], rows)
+
+
+def kernel_host() -> str:
+    """The kernel host's routes, from its tornado application."""
+    application = kernelhost.application(None, None)  # type: ignore[arg-type] # nothing is served
+    rows = [
+        [code(f"{method} {path}"), _secret_needed(handler)]
+        for rule in application.wildcard_router.rules
+        for path, handler in [(_readable(rule.matcher), rule.target)]
+        for method in _methods(handler)
+    ]
+    return table(["route", "the secret must be"], rows)
+
+
+def _readable(matcher: Any) -> str:
+    pattern = matcher.regex.pattern.removesuffix("$").removesuffix("/?")
+    return str(pattern).replace("([^/]+)", "{kernel_id}")
+
+
+def _methods(handler: type[RequestHandler]) -> list[str]:
+    """Those that a class below tornado's own base defines."""
+    ours = [cls for cls in handler.__mro__ if issubclass(cls, RequestHandler) and cls is not RequestHandler]
+    return [name for name in handler.SUPPORTED_METHODS if any(name.lower() in vars(cls) for cls in ours)]
+
+
+def _secret_needed(handler: type[RequestHandler]) -> str:
+    if issubclass(handler, handlers.HostHandler):
+        return "the host's"
+    return "none" if handler is handlers.Health else "this kernel's, or the host's"
 
 
 def _control_plane() -> FastAPI:

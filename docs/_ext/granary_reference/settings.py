@@ -9,17 +9,20 @@ from pathlib import Path
 from types import ModuleType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from sphinx.pycode import ModuleAnalyzer
 
 import hub.process
 import spawner.singleuser.settings
-from granary_reference.text import code, docstring, import_everything, table
+from granary_reference.text import PACKAGES, code, docstring, import_everything, table
 from hub.process import ProcessSettings
 
 PREFIX = "GRANARY_"
+
+_TITLES = {"Control": "Control plane", "KernelHost": "Kernel host", "Oidc": "Bundled sign-in service"}
+"""Where the class's name is not enough."""
 
 
 def classes() -> list[type[ProcessSettings]]:
@@ -47,14 +50,14 @@ def markdown() -> str:
 
 
 def _section(cls: type[ProcessSettings]) -> str:
-    texts = _field_texts(cls)
+    texts = field_texts(cls)
     plain, secret = [], []
     for variable, field in variables(cls):
         text = texts[variable.removeprefix(PREFIX).lower()]
         if _is_secret(field):
             secret.append([code(variable.lower()), text])
         else:
-            plain.append([code(variable), text, _shape(field), _default(field)])
+            plain.append([code(variable), text, shape(field), default(field)])
     parts = [f"## {_title(cls)}", "", docstring(cls), "", f"Read from `{cls.__module__}.{cls.__name__}`.", ""]
     parts.append(table(["variable", "meaning", "value", "default"], plain))
     if secret:
@@ -75,11 +78,17 @@ def _constants(title: str, module: ModuleType) -> str:
     return f"## {title}\n\n{summary}\n\n{table(['variable', 'meaning'], rows)}"
 
 
-def _field_texts(cls: type[ProcessSettings]) -> dict[str, str]:
-    """The docstring below each field, inherited fields included."""
+def field_texts(cls: type[BaseModel]) -> dict[str, str]:
+    """What stands beneath each field of a model, or in its description; inherited fields included.
+
+    Raises
+    ------
+    LookupError
+        If there is nothing: every field says what it is for.
+    """
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        if issubclass(base, ProcessSettings):
+        if issubclass(base, BaseModel) and base.__module__.split(".")[0] in PACKAGES:
             analyzer = ModuleAnalyzer.for_module(base.__module__)
             for (owner, name), lines in analyzer.find_attr_docs().items():
                 if owner == base.__qualname__:
@@ -93,14 +102,17 @@ def _field_texts(cls: type[ProcessSettings]) -> dict[str, str]:
 
 def _title(cls: type[ProcessSettings]) -> str:
     name = cls.__name__.removesuffix("Settings")
-    return {"Hub": "Hub process", "Control": "Control plane", "KernelHost": "Kernel host"}.get(name, name)
+    return {"Control": "Control plane", "KernelHost": "Kernel host", "Oidc": "Bundled sign-in service"}.get(
+        name, name
+    )
 
 
 def _is_secret(field: FieldInfo) -> bool:
     return _bare(field.annotation) is SecretStr
 
 
-def _shape(field: FieldInfo) -> str:
+def shape(field: FieldInfo) -> str:
+    """What can be written: a kind of value, and its bounds."""
     kind = _bare(field.annotation)
     bounds = [
         f"{word} {value:g}"
@@ -133,7 +145,7 @@ def _kind(kind: Any) -> str:
         float: "number",
         bool: "true or false",
         Path: "path",
-        timedelta: "duration",
+        timedelta: "duration, such as `PT60S`",
     }
     if isinstance(kind, type) and kind in simple:
         return simple[kind]
@@ -142,12 +154,15 @@ def _kind(kind: Any) -> str:
     return "JSON"
 
 
-def _default(field: FieldInfo) -> str:
+def default(field: FieldInfo) -> str:
+    """What holds when nothing is written."""
     if field.is_required():
         return "must be set"
     value = field.get_default(call_default_factory=True)
     if value is None or value is PydanticUndefined or value in ("", ()):
         return "none"
+    if isinstance(value, timedelta):
+        return code(TypeAdapter(timedelta).dump_python(value, mode="json"))
     if isinstance(value, tuple):
         return code(str(list(value)).replace("'", '"'))
     return code(str(value))
