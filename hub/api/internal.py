@@ -12,7 +12,8 @@ from hub.api.dependencies import Given, our_own_process
 from hub.api.errors import responses
 from hub.api.shared import KernelId, choices_response
 from hub.errors import Conflict, NotFound
-from hub.services.running import Granted, StartOrder
+from hub.services.ordering import StartOrder
+from hub.services.running import Granted
 from hub.wire import (
     GrantBody,
     GrantedKernelBody,

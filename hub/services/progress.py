@@ -24,27 +24,46 @@ MAX_TEXT_LENGTH = 300
 T = TypeVar("T")
 
 
+class News:
+    """The latest word of one step. A single assignment, so that any thread may tell it.
+
+    Each step has its own: a thread that outlives its step talks to nobody.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self, text: str) -> None:
+        self.text = text[:MAX_TEXT_LENGTH]
+
+
 class Progress:
-    """A publication as far as it has come. Only ``heard_from_thread`` is for other threads."""
+    """A publication as far as it has come, for the event loop's thread only."""
 
     def __init__(self, publication: Publication) -> None:
         self.publication = publication
         self._begun = 0.0
+        self._news = News("")
 
-    def heard_from_thread(self, text: str) -> None:
-        """Note the latest news of the step under way; a single assignment, so any thread may."""
-        *earlier, step = self.publication.steps
-        self.publication = replace(
-            self.publication, steps=(*earlier, replace(step, text=text[:MAX_TEXT_LENGTH]))
-        )
-
-    def begin(self, state: PublicationState, text: str) -> None:
+    def begin(self, state: PublicationState, text: str) -> News:
+        """Enter a step; what is told to the answer becomes its text."""
         self._begun = time.monotonic()
+        self._news = News(text)
         steps = (*self.publication.steps, PublicationStep(state.value, text, None))
         self.publication = replace(self.publication, state=state, steps=steps)
+        return self._news
+
+    def catch_up(self) -> Publication:
+        """The publication with the latest news of the step under way."""
+        *earlier, step = self.publication.steps
+        if step.text != self._news.text:
+            latest = replace(step, text=self._news.text)
+            self.publication = replace(self.publication, steps=(*earlier, latest))
+        return self.publication
 
     def end(self) -> None:
-        *earlier, step = self.publication.steps
+        """Leave the step under way."""
+        *earlier, step = self.catch_up().steps
         seconds = round(time.monotonic() - self._begun, 3)
         self.publication = replace(self.publication, steps=(*earlier, replace(step, seconds=seconds)))
 
@@ -58,13 +77,13 @@ class ProgressSaver:
         self._saved: Publication | None = None
 
     @asynccontextmanager
-    async def step(self, state: PublicationState, text: str) -> AsyncIterator[None]:
+    async def step(self, state: PublicationState, text: str) -> AsyncIterator[News]:
         """One step: its state and first words are there before it begins, its seconds when it ends."""
-        self.progress.begin(state, text)
+        news = self.progress.begin(state, text)
         await self._save()
         saving = asyncio.create_task(self._save_repeatedly())
         try:
-            yield
+            yield news
         finally:
             saving.cancel()
             self.progress.end()
@@ -75,7 +94,7 @@ class ProgressSaver:
             await self._save()
 
     async def _save(self) -> None:
-        latest = self.progress.publication
+        latest = self.progress.catch_up()
         if latest is self._saved:
             return
         try:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -201,15 +202,19 @@ class Publishing:
         progress = saver.progress
         builder = self._builder
 
-        async with saver.step(PublicationState.RESOLVING, "Choosing exact versions"), _bounded("resolve"):
-            resolved = await in_daemon_thread(
-                lambda: builder.resolve(manifest.environment, progress.heard_from_thread)
-            )
+        async with (
+            saver.step(PublicationState.RESOLVING, "Choosing exact versions") as news,
+            _bounded("resolve"),
+        ):
+            resolved = await in_daemon_thread(partial(builder.resolve, manifest.environment, news))
         release = self._release(manifest, resolved, progress.publication.requested_by)
         progress.publication = replace(progress.publication, artifact_digest=resolved.digest)
         if await self._database.read(lambda session: require_open_version(session, release)):
-            async with saver.step(PublicationState.BUILDING, "Installing packages"), _bounded("build"):
-                await in_daemon_thread(lambda: builder.build(resolved, progress.heard_from_thread))
+            async with (
+                saver.step(PublicationState.BUILDING, "Installing packages") as news,
+                _bounded("build"),
+            ):
+                await in_daemon_thread(partial(builder.build, resolved, news))
             async with saver.step(PublicationState.CHECKING, "Starting a kernel in it"):
                 await self._check(manifest, release, progress.publication)
         await self._enter(manifest, release, progress)

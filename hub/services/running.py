@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -14,26 +14,22 @@ from sqlalchemy.orm import Session
 from hub.domain.audit import Cause, Change
 from hub.domain.instants import Clock
 from hub.domain.kernels import LaunchChoice
-from hub.domain.names import parse_spec_name, slug
+from hub.domain.names import slug
 from hub.domain.people import Person
 from hub.domain.running import EndReason, Grant, RunningKernel, RunState
 from hub.errors import (
     DatabaseUnavailable,
     GranaryError,
     KernelHostUnavailable,
-    KernelNotFound,
     KernelStartFailed,
-    NotEntitled,
-    RequestIdReused,
 )
 from hub.launchers.base import Launch, Launcher
 from hub.policies.access import may_stop, no_running_kernel, require_manager, require_reader
 from hub.policies.launch import launch_environment, working_directory
-from hub.policies.resolve import choices, default_choice, resolve
-from hub.services.catalogue import team_not_found
 from hub.services.database import START_WAIT, Database
+from hub.services.ordering import StartOrder, choose, request_id_reused
 from hub.services.recording import Recorder
-from hub.storage import catalogue, running, teams
+from hub.storage import running
 from hub.storage.running import RecordedKernel
 
 _log = logging.getLogger(__name__)
@@ -44,20 +40,6 @@ class ArtifactLauncher(Protocol):
 
     def launch_argv(self, digest: str) -> list[str]:
         """Command line of a kernel, with ``{connection_file}`` in it."""
-
-
-@dataclass(frozen=True)
-class StartOrder:
-    """A kernel wanted by a person whose identity and membership the bridge has checked."""
-
-    person: str
-    team: str
-    spec_name: str | None
-    """None asks for the team's default kernel."""
-    request_id: str
-    """Unique per person; repeating an order finds the kernel of the first time."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    working_directory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +101,7 @@ class RunningKernels:
             self._under_way[key] = (order, task)
             task.add_done_callback(lambda done: self._start_ended(key, done))
         elif under_way != order:
-            raise _reused(order)
+            raise request_id_reused(order)
         return await asyncio.shield(task)
 
     async def drain(self) -> None:
@@ -150,9 +132,9 @@ class RunningKernels:
         earlier = running.by_request(session, order.person, order.request_id)
         if earlier is not None:
             if earlier.kernel.team != order.team or order.spec_name not in (None, earlier.kernel.spec_name):
-                raise _reused(order)
+                raise request_id_reused(order)
             return _Reservation(earlier, None)
-        choice = _choose(session, order)
+        choice = choose(session, order)
         now = self._clock()
         kernel_id = self._new_id()
         release = choice.release
@@ -334,38 +316,9 @@ def end_kernel(record: Recorder, kernel: RunningKernel, reason: EndReason, text:
     return True
 
 
-def _choose(session: Session, order: StartOrder) -> LaunchChoice:
-    """What the order starts, judged on what is true in this transaction."""
-    if not teams.is_governed(session, order.team):
-        raise team_not_found(order.team)
-    wanted = parse_spec_name(order.spec_name or _default(session, order.team))
-    entry = catalogue.entry(session, wanted.kernel)
-    if entry is None:
-        raise KernelNotFound(f"There is no kernel {wanted.kernel!r}.", kernel=wanted.kernel)
-    return resolve(wanted, entry, order.team)
-
-
-def _default(session: Session, team: str) -> str:
-    name = default_choice(choices(catalogue.all_entries(session).values(), team))
-    if name is None:
-        raise NotEntitled(
-            f"Team {team} has no default kernel: it is entitled to none with a prod channel. "
-            "Name a kernel, or ask your team's admin.",
-            team=team,
-        )
-    return name
-
-
 def _with_state(kernel: RunningKernel, state: RunState) -> RunningKernel:
     return RunningKernel(**{**vars(kernel), "state": state})
 
 
 def _subject(kernel: RunningKernel) -> str:
     return f"running-kernel/{kernel.id}"
-
-
-def _reused(order: StartOrder) -> RequestIdReused:
-    return RequestIdReused(
-        "This request id came before, with another request. Use a new id for each kernel.",
-        request_id=order.request_id,
-    )

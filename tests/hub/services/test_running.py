@@ -23,7 +23,7 @@ from hub.errors import (
     RunningKernelNotFound,
     TeamNotFound,
 )
-from hub.services.running import StartOrder
+from hub.services.ordering import StartOrder
 from hub.storage import running
 from tests.hub.services.conftest import Stage
 from tests.support.launchers import (
