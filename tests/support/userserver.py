@@ -23,6 +23,7 @@ from tests.support.jupyter import JupyterApi
 TOKEN = "the-token-of-one-server"
 PERSON = "atlas-1"
 TEAM = "atlas"
+KERNEL_SCOPES = ["custom:kernels:use", f"custom:kernels:manage!group={TEAM}"]
 PATIENCE_SECONDS = 40.0
 """For anything on a slow machine."""
 
@@ -123,6 +124,35 @@ class StockFarEnd(Process):
         eventually(lambda: self.api.http.get("/api/kernels").is_success, "the far end")
 
 
+class BridgeProcess(Process):
+    """``python -m gateway_bridge.app`` at one address, which survives its death."""
+
+    def __init__(self, folder: Path, control_url: str, hub_api_url: str, internal_secret: str) -> None:
+        super().__init__(folder / "bridge.log")
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/teams/{TEAM}"
+        secrets = folder / "bridge-secrets"
+        secrets.mkdir(mode=0o700)
+        (secrets / "granary_internal_secret").write_text(internal_secret)
+        self.variables = {
+            "GRANARY_SECRETS_DIR": str(secrets),
+            "GRANARY_BRIDGE_BIND": f"127.0.0.1:{self.port}",
+            "GRANARY_CONTROL_URL": control_url,
+            "GRANARY_HUB_API_URL": hub_api_url,
+        }
+
+    def start(self) -> None:
+        root = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        self.spawn(
+            [sys.executable, "-m", "gateway_bridge.app"],
+            {**os.environ, **root, **self.variables},
+            self.folder,
+        )
+        health = f"http://127.0.0.1:{self.port}/health"
+        eventually(lambda: httpx.get(health, trust_env=False).is_success, f"the bridge: {self.log}")
+
+
 class OnePersonHub:
     """Answers what a user server asks its hub; knows one token. Records reports of activity."""
 
@@ -146,7 +176,7 @@ class _HubHandler(BaseHTTPRequestHandler):
         if not self.path.endswith("/user"):
             self._answer(200, {"version": "6"})
         elif self.headers.get("Authorization", "").endswith(f" {TOKEN}"):
-            scopes = [f"access:servers!user={PERSON}"]
+            scopes = [f"access:servers!user={PERSON}", *KERNEL_SCOPES]
             self._answer(
                 200, {"name": PERSON, "kind": "user", "admin": False, "groups": [TEAM], "scopes": scopes}
             )

@@ -54,7 +54,7 @@ def test_what_was_sent_meanwhile_arrives_and_is_answered(kernel: KernelSocket, w
     assert states(kernel, AWAY)
     wire.mend()
     printed, replied = "", []
-    while len(replied) < len(sent):
+    while len(replied) < len(sent) or printed.count("\n") < len(sent):  # they come on two channels
         message = kernel.receive(timeout=30)
         if message["header"]["msg_type"] == "stream":
             printed += message["content"]["text"]
@@ -68,8 +68,8 @@ def test_what_the_kernel_said_meanwhile_arrives_once_and_in_order(kernel: Kernel
     code = "import time\nfor n in range(12):\n    print(n, flush=True)\n    time.sleep(0.15)"
     running = kernel.send("shell", "execute_request", execute(code))
     printed = ""
-    cut = False
-    while True:
+    cut = replied = False
+    while not replied or printed.count("\n") < 12:
         message = kernel.receive(timeout=30)
         if message["header"]["msg_type"] == "stream":
             printed += message["content"]["text"]
@@ -78,8 +78,8 @@ def test_what_the_kernel_said_meanwhile_arrives_once_and_in_order(kernel: Kernel
             time.sleep(0.4)
             wire.mend()
             cut = True
-        if message["header"]["msg_type"] == "execute_reply" and message["parent_header"]["msg_id"] == running:
-            break
+        if message["header"]["msg_type"] == "execute_reply":
+            replied |= message["parent_header"]["msg_id"] == running
     assert printed.split() == [str(number) for number in range(12)]
 
 
