@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from hub.process import ProcessSettings
 
@@ -21,6 +21,17 @@ def _address(value: str) -> str:
     return value
 
 
+def _seconds(value: object) -> object:
+    """A plain number of seconds, as people write it in a variable."""
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str) else value
+    except (ValueError, OverflowError):
+        raise ValueError("write a number of seconds, for example 60") from None
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds), Field(gt=timedelta(0))]
+
+
 class KernelHostSettings(ProcessSettings):
     """Settings of the kernel host, ``python -m gateway_bridge.kernelhost.app``."""
 
@@ -33,9 +44,8 @@ class KernelHostSettings(ProcessSettings):
     kernel_host_secret: SecretStr = Field(
         min_length=16, description="Opens the kernel host; the secret of each kernel is derived from it."
     )
-    kernel_ready_within: timedelta = Field(
+    kernel_ready_within: Seconds = Field(
         default=timedelta(seconds=60),
-        gt=timedelta(0),
         description="Seconds a kernel may take from its start to its first answer.",
     )
     kept_output_bytes: int = Field(
@@ -48,9 +58,8 @@ class KernelHostSettings(ProcessSettings):
         ge=MEBIBYTE,
         description="Bytes of output kept for a session that reads too slowly; older output is dropped.",
     )
-    kept_output_for: timedelta = Field(
+    kept_output_for: Seconds = Field(
         default=timedelta(hours=12),
-        gt=timedelta(0),
         description="Seconds a session that is not connected is remembered with its output.",
     )
 

@@ -207,10 +207,10 @@ def _dates_normalised(value: Any) -> Any:
     if isinstance(value, str) and _DATE.fullmatch(value):
         try:
             instant = datetime.fromisoformat(value)
-        except ValueError:
-            return value
-        if instant.tzinfo is None:
-            instant = instant.astimezone()
+            if instant.tzinfo is None:
+                instant = instant.astimezone()
+        except (ValueError, OverflowError):
+            return value  # 30 February, the year 0
         return instant.isoformat().replace("+00:00", "Z")
     return value
 

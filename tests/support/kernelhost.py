@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,19 @@ class KernelHostProcess:
     ----------
     base
         A short path for the runtime directory; one is made if none is given.
+    wrapper
+        A command that runs the one appended to it.
     settings
         Further variables without their prefix, for example ``KEPT_OUTPUT_BYTES``.
     """
 
-    def __init__(self, base: Path | None = None, **settings: str) -> None:
+    def __init__(self, base: Path | None = None, wrapper: Sequence[str] = (), **settings: str) -> None:
         self._own_base = base is None
         self.base = base or Path(tempfile.mkdtemp(prefix="kh-", dir="/tmp"))
         self.secret = secrets.token_hex(32)
         self.homes = self.base / "homes"
         self.runtime_dir = self.base / "run"
+        self._wrapper = wrapper
         self._settings = settings
         self.log: list[str] = []
         self.start()
@@ -63,7 +67,7 @@ class KernelHostProcess:
         }
         inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway_bridge.kernelhost.app"],
+            [*self._wrapper, sys.executable, "-m", "gateway_bridge.kernelhost.app"],
             env={**inherited, **variables},
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
