@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ _QUIET_FLAGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",
 ]
+
+_NOTEBOOK = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook"
+_NOTEBOOK_CARD = '.jp-LauncherCard[data-category="Notebook"]'
 
 
 @contextmanager
@@ -67,34 +71,40 @@ def sign_in(page: Page, url: str, name: str, password: str) -> None:
 
 
 def wait_for_lab(page: Page) -> None:
-    """Until JupyterLab's launcher shows its cards."""
+    """Until JupyterLab's launcher shows its cards; JupyterLab may come up with what was open last."""
     page.wait_for_url("**/user/**/lab**", timeout=PATIENCE_MS)
-    expect(page.locator(".jp-LauncherCard").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator("#jp-main-statusbar")).to_be_visible(timeout=PATIENCE_MS)
+    card = page.locator(".jp-LauncherCard").first
+    another = page.get_by_role("button", name="New Launcher").first
+    expect(card.or_(another).first).to_be_visible(timeout=PATIENCE_MS)
+    if not card.is_visible():
+        another.click()
+    expect(card).to_be_visible(timeout=PATIENCE_MS)
 
 
 def notebook_cards(page: Page) -> list[str]:
     """Titles of the launcher's notebook cards: the kernels one may start."""
-    titles = page.locator(
-        '.jp-LauncherCard[data-category="Notebook"] .jp-LauncherCard-label'
-    ).all_inner_texts()
-    return sorted(title.strip() for title in titles)
+    titles = page.locator(f"{_NOTEBOOK_CARD} .jp-LauncherCard-label").all_inner_texts()
+    return sorted(" ".join(title.split()) for title in titles)
 
 
 def open_notebook(page: Page, card: str) -> None:
     """Click a kernel's card and wait until its kernel is idle."""
-    page.locator('.jp-LauncherCard[data-category="Notebook"]').filter(has_text=card).first.click()
-    expect(page.locator(".jp-Notebook .jp-CodeCell .cm-content").first).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
-        "data-status", "idle", timeout=PATIENCE_MS
-    )
+    label = page.locator(".jp-LauncherCard-label", has_text=re.compile(rf"^\s*{re.escape(card)}\s*$"))
+    page.locator(_NOTEBOOK_CARD).filter(has=label).first.click()
+    expect(page.locator(f"{_NOTEBOOK} .jp-CodeCell .cm-content").first).to_be_visible(timeout=PATIENCE_MS)
+    # The status bar learns the state from the kernel itself; the toolbar shows "idle" before there is one.
+    status = page.locator("#jp-main-statusbar").get_by_text(f"{card} | Idle", exact=True)
+    expect(status).to_be_visible(timeout=PATIENCE_MS)
 
 
 def run_cell(page: Page, source: str) -> str:
     """Type into the last cell, run it, return the text it printed."""
-    cells = page.locator(".jp-Notebook .jp-CodeCell")
+    cells = page.locator(f"{_NOTEBOOK} .jp-CodeCell")
     cell = cells.nth(cells.count() - 1)
     cell.locator(".cm-content").click()
     page.keyboard.insert_text(source)
+    expect(cell.locator(".cm-content")).to_contain_text(source.partition("\n")[0])
     page.keyboard.press("Shift+Enter")
     output = cell.locator(".jp-OutputArea-output").first
     expect(output).to_be_visible(timeout=PATIENCE_MS)
