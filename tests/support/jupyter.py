@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -45,24 +46,26 @@ class KernelSocket:
     token: str
     session_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _connection: ClientConnection | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> KernelSocket:
-        self._connection = connect(
-            f"{self.url.replace('http', 'ws', 1)}?session_id={self.session_id}",
-            additional_headers={"Authorization": f"token {self.token}"},
-            max_size=None,
-            compression=None,
-            open_timeout=REPLY_TIMEOUT_SECONDS,
-            close_timeout=2,
-            proxy=None,
+        self._connection = self._stack.enter_context(
+            connect(
+                f"{self.url.replace('http', 'ws', 1)}?session_id={self.session_id}",
+                additional_headers={"Authorization": f"token {self.token}"},
+                max_size=None,
+                compression=None,
+                open_timeout=REPLY_TIMEOUT_SECONDS,
+                close_timeout=2,
+                proxy=None,
+            )
         )
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._connection is not None
-        self._connection.close()
+        self._stack.close()
 
     def send(self, channel: str, msg_type: str, content: dict[str, Any]) -> str:
         """Send one message and return its id."""
