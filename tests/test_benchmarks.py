@@ -31,3 +31,16 @@ def test_a_table_compares_with_its_first_row() -> None:
 def test_an_unknown_name_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nonsense"]) == 2
     assert "nonsense" in capsys.readouterr().err
+
+
+def test_a_gate_says_whether_it_is_met() -> None:
+    rows = [
+        Samples("stock", "s", [1.0]),
+        Samples("quick", "s", [1.5], at_most=1.6),
+        Samples("slow", "s", [1.7], ratio_at_most=1.6),
+    ]
+    _, header, stock, quick, slow = str(Table("Server ready", rows)).splitlines()
+    assert header.endswith("at most")
+    assert stock.endswith("1")
+    assert quick.endswith("1.6 s: met")
+    assert slow.endswith("ratio 1.6: missed")
