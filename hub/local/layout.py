@@ -91,8 +91,8 @@ class Layout:
         DirectoryUnusable
         """
         try:
+            _make_private(self.root)
             for directory in (
-                self.root,
                 self.secrets_dir,
                 self.logs_dir,
                 self.hub_dir,

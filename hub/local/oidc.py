@@ -77,6 +77,7 @@ def make_provider(settings: OidcSettings) -> Any:
     import canaille  # noqa: PLC0415 # a second to import, for this process alone
 
     app = canaille.create_app(config=_canaille_config(settings))
+    _compare_hashed_client_secrets()
     _provision(app, settings)
     app.wsgi_app = AtPublicAddress(app.wsgi_app, settings.public_url, OIDC_PATH)
     return app
@@ -168,18 +169,33 @@ def _provision_client(backend: Any, settings: OidcSettings) -> None:
 
     client = backend.get(models.Client, client_id=BUNDLED_CLIENT) or models.Client(client_id=BUNDLED_CLIENT)
     client.client_name = "Granary"
-    client.client_secret = settings.oidc_client_secret.get_secret_value()
+    client.client_secret = _hashed(settings.oidc_client_secret.get_secret_value())
     client.client_uri = settings.public_url
     client.redirect_uris = [f"{settings.public_url}/hub/oauth_callback"]
     client.post_logout_redirect_uris = [f"{settings.public_url}/hub/login"]
     client.grant_types = ["authorization_code", "refresh_token"]
     client.response_types = ["code"]
     client.scope = list(SCOPES)
-    client.token_endpoint_auth_method = "client_secret_basic"  # noqa: S105 # the name of a method
+    client.token_endpoint_auth_method = "client_secret_post"  # noqa: S105 # the name of a method
     client.client_id_issued_at = datetime.now(UTC)  # noqa: TID251 # canaille wants it, nobody reads it
     backend.save(client)
     client.audience = [client]
     backend.save(client)
+
+
+def _compare_hashed_client_secrets() -> None:
+    """Keep the client's secret out of the provider's database, which would hold it in clear."""
+    from canaille.app import models  # noqa: PLC0415 # see make_provider
+
+    def check_client_secret(client: Any, given: str) -> bool:
+        return secrets.compare_digest(client.client_secret or "", _hashed(given))
+
+    models.Client.check_client_secret = check_client_secret
+
+
+def _hashed(secret: str) -> str:
+    """A plain hash is enough: the secret is 256 random bits, nothing one could guess."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _digest(settings: OidcSettings) -> str:

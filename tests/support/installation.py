@@ -205,7 +205,7 @@ class Installation:
             yield http
 
     def start_server(self, name: str, **options: str) -> JupyterApi:
-        """Start the person's server with their own token, wait until it is ready."""
+        """Start the person's server with their own token unless it runs; wait until it is ready."""
         token = self.token(name)
         hub = httpx.Client(
             base_url=f"{self.url}/hub/api",
@@ -214,7 +214,8 @@ class Installation:
             trust_env=False,
         )
         with hub:
-            hub.post(f"/users/{name}/server", json=options).raise_for_status()
+            if not self._is_ready(hub, name):
+                hub.post(f"/users/{name}/server", json=options).raise_for_status()
             wait_until(f"the server of {name}", lambda: self._is_ready(hub, name))
         return JupyterApi(f"{self.url}/user/{name}", token)
 
