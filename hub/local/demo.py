@@ -33,7 +33,11 @@ def publish_demo_kernels(
         for update in client.follow(publication):
             publication = update
         if publication.error is not None:
-            raise ProcessFailed(f"The demo kernels could not be published: {publication.error.message}")
+            raise ProcessFailed(
+                f"The demo kernel {manifest['kernel']} could not be published: {publication.error.message} "
+                "(--no-demo starts without demo people and kernels.)",
+                output=publication.error.details.get("output", []),
+            )
         title = f"{manifest['kernel']} {manifest['release']['version']}"
         step(title, time.monotonic() - began, "")
 

@@ -324,7 +324,8 @@ async def _splice(
     try:
         _, left = await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
         # What is on its way in the other direction, a close frame for instance, still gets through.
-        await asyncio.wait(left, timeout=STOP_TIMEOUT.total_seconds())
+        if left:
+            await asyncio.wait(left, timeout=STOP_TIMEOUT.total_seconds())
     finally:
         for copy in copies:
             copy.cancel()

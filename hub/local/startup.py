@@ -6,9 +6,10 @@ import asyncio
 import fcntl
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +34,8 @@ from hub.rest import RestClient
 ROUTES_BOUND = timedelta(seconds=30)
 """For the hub to tell the proxy where everything is."""
 
+_HTTP_PORT = 80
+
 _ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 # compared with, not bound
 
 
@@ -56,7 +59,8 @@ class Wish:
                 "set public_url in the file you give with --config."
             )
         shown = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{shown}:{self.port}"
+        # Browsers and servers leave the usual port out, and sign-in compares addresses letter by letter.
+        return f"http://{shown}" if self.port == _HTTP_PORT else f"http://{shown}:{self.port}"
 
 
 class Installation:
@@ -107,7 +111,7 @@ class Installation:
         """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _stop_signals():
             loop.add_signal_handler(number, stop.set)
         starting = asyncio.create_task(self._start())
         stopping = asyncio.create_task(stop.wait())
@@ -131,7 +135,7 @@ class Installation:
         await self._supervisor.start(self._earlier, _tell_healthy)
         await self._until_routed()
         if self._demo:
-            await asyncio.to_thread(self._publish_demo)
+            await in_daemon_thread(self._publish_demo)
         telling.step("everything", time.monotonic() - began)
         telling.welcome(self._place.public_url, self._layout, accounts)
 
@@ -240,6 +244,38 @@ def run_installation(directory: Path, wish: Wish, inherited: Mapping[str, str], 
     with sole_use(layout):
         os.umask(0o077)
         asyncio.run(Installation(layout, wish, inherited, version).run())
+
+
+async def in_daemon_thread(work: Callable[[], None]) -> None:
+    """Run ``work`` in a thread that nobody waits for once this is cancelled.
+
+    Following a publication goes on for a minute without the control plane; the
+    executor of ``asyncio.to_thread`` would hold up the end of everything for as long.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: Exception | None) -> None:
+        if not done.done():
+            done.set_result(None) if error is None else done.set_exception(error)
+
+    def run() -> None:
+        error = None
+        try:
+            work()
+        except Exception as raised:  # noqa: BLE001 # raised again where it is awaited
+            error = raised
+        with suppress(RuntimeError):  # the loop has ended meanwhile, so nobody wants to know
+            loop.call_soon_threadsafe(tell, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    await done
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """Ctrl-C, ``kill``, and a terminal that is closed, unless ``nohup`` was asked to survive that."""
+    ignores_hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([] if ignores_hangup else [signal.SIGHUP])]
 
 
 def _tell_healthy(plan: ProcessPlan, seconds: float, adopted: bool) -> None:

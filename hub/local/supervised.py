@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +17,11 @@ import psutil
 from hub.local.layout import PRIVATE_FILE
 from hub.local.plan import ProcessPlan
 from hub.local.state import ProcessId
+
+KILL_PATIENCE = timedelta(seconds=1)
+"""After SIGKILL."""
+
+_LOOK_EVERY = timedelta(milliseconds=20)
 
 MAX_LOG_BYTES = 5 * 2**20
 """A log larger than this is put aside when its process is started; one old log is kept."""
@@ -89,17 +96,27 @@ class Supervised:
             self._pidfd = -1
 
 
-def end_processes(ids: list[ProcessId], patience: timedelta) -> None:
+def end_processes(ids: Sequence[ProcessId], patience: timedelta) -> None:
     """SIGTERM to all at once, SIGKILL to those that have not ended after ``patience``."""
     alive = [found for process_id in ids if (found := process_id.process()) is not None]
     for process in alive:
         with suppress(psutil.Error):
             process.terminate()
-    _, stubborn = psutil.wait_procs(alive, timeout=patience.total_seconds())
-    for process in stubborn:
-        with suppress(psutil.Error, ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    psutil.wait_procs(stubborn, timeout=1)
+    for process_id in _until_ended(ids, patience):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process_id.pid, signal.SIGKILL)
+    _until_ended(ids, KILL_PATIENCE)
+
+
+def _until_ended(ids: Sequence[ProcessId], patience: timedelta) -> list[ProcessId]:
+    """Those that still run after ``patience``; one that its parent has not noticed the end of has ended."""
+    deadline = time.monotonic() + patience.total_seconds()
+    left = list(ids)
+    while left := [process_id for process_id in left if process_id.process()]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_LOOK_EVERY.total_seconds())
+    return left
 
 
 def _in_words(status: int) -> str:

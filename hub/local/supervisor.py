@@ -16,15 +16,13 @@ from hub.local.backoff import STEADY_AFTER, pause_before_restart
 from hub.local.health import loopback_client, until_healthy
 from hub.local.plan import ProcessPlan
 from hub.local.state import ProcessRecord
-from hub.local.supervised import Supervised
+from hub.local.supervised import KILL_PATIENCE, Supervised
 
 START_BOUND = timedelta(seconds=60)
 """For one process to become healthy at the first start, on a slow and busy machine."""
 
 STOP_PATIENCE = timedelta(seconds=6)
 """Between SIGTERM and SIGKILL when everything is stopped."""
-
-KILL_PATIENCE = timedelta(seconds=1)
 
 _SHOWN_LOG_LINES = 12
 
