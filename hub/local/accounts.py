@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hub.errors import InvalidConfiguration
 from hub.local.layout import write_private
@@ -27,6 +31,8 @@ class Account:
     """For people to read; rights come from ``groups``."""
     groups: tuple[str, ...]
     password: str = ""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
     def __repr__(self) -> str:
         return f"Account({self.name!r})"
@@ -85,13 +91,18 @@ def keep_accounts(
 def read_accounts(path: Path) -> tuple[Account, ...]:
     """Raises ``InvalidConfiguration``."""
     try:
-        entries = json.loads(path.read_text())
-        accounts = [Account(**entry) for entry in entries]
-    except (OSError, ValueError, TypeError) as error:
+        accounts = _ACCOUNTS.validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        # Not chained: what is wrong with a value would repeat the value, and it may be a password.
         raise InvalidConfiguration(
             f"{path} does not hold accounts any more. Mend it, or remove it to have new ones made."
-        ) from error
-    return tuple(
-        replace(account, teams=tuple(account.teams), roles=tuple(account.roles), groups=tuple(account.groups))
-        for account in accounts
-    )
+        ) from None
+    twice = [name for name, count in Counter(account.name for account in accounts).items() if count > 1]
+    if twice:
+        raise InvalidConfiguration(
+            f"{path} holds two accounts named {twice[0]!r}. Mend it, or remove it to have new ones made."
+        )
+    return accounts
+
+
+_ACCOUNTS = TypeAdapter(tuple[Account, ...])

@@ -76,11 +76,13 @@ def read_config(path: Path | None) -> LocalConfig:
             raise InvalidConfiguration(
                 f"{path} is larger than {MAX_FILE_BYTES // 1024} KiB; it should be a short file."
             )
-        values = yaml.safe_load(content) or {}
+        values = yaml.safe_load(content)
     except OSError as error:
         raise InvalidConfiguration(f"{path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InvalidConfiguration(f"{path} is no YAML: {_where(error)}.") from error
+    if values is None:
+        return LocalConfig()
     if not isinstance(values, dict):
         raise InvalidConfiguration(f"{path} has to hold settings by name, such as `teams:`.")
     try:
@@ -103,18 +105,21 @@ def _with_absolute_paths(config: LocalConfig, base: Path) -> LocalConfig:
 
 def _where(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
-    return f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else "it is not UTF-8 text"
+    if mark is not None:
+        return f"line {mark.line + 1}: {getattr(error, 'problem', '')}"
+    # A value such as a date that does not exist; anything else is about bytes that are no text.
+    return str(error) if type(error) is ValueError else "it is not UTF-8 text"
 
 
 def _explain(error: ValidationError) -> str:
     problem = error.errors(include_input=False, include_url=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
+    if problem["type"] in {"extra_forbidden", "invalid_key"}:
         return f"there is no setting {place!r}.{_near(str(problem['loc'][-1]))}"
     return f"{place}: {problem['msg'].removeprefix('Value error, ')}."
 
 
 def _near(name: str) -> str:
-    known = [*LocalConfig.model_fields, *OidcSection.model_fields]
-    match = difflib.get_close_matches(name, known, n=1)
+    known = [*LocalConfig.model_fields, *OidcSection.model_fields, *ConfiguredTeam.model_fields]
+    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f" Did you mean {match[0]!r}?" if match else ""

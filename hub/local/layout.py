@@ -79,9 +79,10 @@ class Layout:
         here = self.root / "run"
         if len(os.fsencode(here)) <= MAX_RUNTIME_PATH_BYTES:
             return here
-        base = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp")  # noqa: S108 # made with mode 0700, checked below
         stat = self.root.stat()
-        return base / f"granary-{os.getuid()}-{stat.st_dev:x}-{stat.st_ino:x}"
+        name = f"granary-{os.getuid()}-{stat.st_dev:x}-{stat.st_ino:x}"
+        offered = Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / name  # noqa: S108 # 0700, see prepare
+        return offered if len(os.fsencode(offered)) <= MAX_RUNTIME_PATH_BYTES else Path("/tmp") / name  # noqa: S108
 
     def prepare(self) -> None:
         """Make the directories.

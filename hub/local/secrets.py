@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from hub.errors import InvalidConfiguration
 from hub.local.layout import PRIVATE_DIRECTORY, Layout, write_private
 
 _BYTES = 32
@@ -36,17 +37,35 @@ def make_secrets(layout: Layout, given: Mapping[str, Path]) -> None:
     """Make the secrets that are missing and hand every process its copies.
 
     ``given`` names files that hold a secret of somebody else's making.
+
+    Raises
+    ------
+    InvalidConfiguration
+        Such a file holds none.
     """
     values = {name: _keep(layout.secrets_dir / name) for name in ALL}
-    values |= {name: path.read_text().strip() for name, path in given.items()}
+    values |= {name: _given(path) for name, path in given.items()}
     for process, names in KNOWN_BY.items():
         directory = layout.secrets_of(process)
         directory.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
         for name in names:
             write_private(directory / name, values[name])
+        for path in directory.iterdir():
+            if path.name not in names:  # an older version let it know more
+                path.unlink()
 
 
 def _keep(path: Path) -> str:
-    if not path.exists():
+    if not path.exists() or not path.read_text().strip():
         write_private(path, secrets.token_hex(_BYTES))
     return path.read_text().strip()
+
+
+def _given(path: Path) -> str:
+    try:
+        value = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfiguration(f"{path} cannot be read as a secret.") from error
+    if not value:
+        raise InvalidConfiguration(f"{path} is empty; it should hold a secret.")
+    return value
