@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -186,7 +187,24 @@ def _servers(c: Any, settings: HubSettings) -> None:
     c.GranaryLocalSpawner.state_dir = str(settings.state_dir.resolve())
 
 
+def first_page(teams: frozenset[str]) -> Callable[[Any], str]:
+    """Where somebody arrives who asked for no page: their server, or for admins in no team the admin page.
+
+    The hub calls it with a request's handler; an empty answer means its own default,
+    which starts the person's server.
+    """
+
+    def choose(handler: Any) -> str:
+        user = handler.current_user
+        if user is None or not user.admin or teams & {group.name for group in user.groups}:
+            return ""
+        return f"{handler.hub.base_url}admin"
+
+    return choose
+
+
 def _pages(c: Any, settings: HubSettings) -> None:
+    c.JupyterHub.default_url = first_page(frozenset(team.name for team in settings.teams))
     c.JupyterHub.template_paths = [str(TEMPLATES)]
     c.JupyterHub.template_vars = {"granary_contact": settings.contact}
     c.JupyterHub.tornado_settings = {
