@@ -74,6 +74,10 @@ class LoginHandler(OAuthLoginHandler):  # type: ignore[misc] # oauthenticator ha
 class CallbackHandler(OAuthCallbackHandler):  # type: ignore[misc] # oauthenticator has no types
     """Receives the browser back; a refusal is a page of its own with a way out."""
 
+    def _request_summary(self) -> str:
+        """What the log says of a request that failed: no query, which holds the provider's code."""
+        return f"{self.request.method} {self.request.path} ({self.request.remote_ip})"
+
     async def get(self) -> None:
         try:
             await super().get()

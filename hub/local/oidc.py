@@ -198,10 +198,14 @@ def _hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+PROVISIONING = b"2"
+"""Counted up when what provisioning writes changes, so that older installations get it."""
+
+
 def _digest(settings: OidcSettings) -> str:
     """Of everything provisioning depends on; keyed, because passwords are part of it."""
     key = settings.oidc_session_secret.get_secret_value().encode()
-    content = settings.oidc_accounts_file.read_bytes()
+    content = PROVISIONING + settings.oidc_accounts_file.read_bytes()
     content += settings.public_url.encode() + settings.oidc_client_secret.get_secret_value().encode()
     return hashlib.blake2b(content, key=key[:64]).hexdigest()
 
