@@ -31,6 +31,8 @@ IDLE_TIMEOUT = timedelta(seconds=75)
 STALL_TIMEOUT = timedelta(minutes=10)
 """For the next bytes of an answer; event streams are silent for minutes."""
 STOP_TIMEOUT = timedelta(seconds=1)
+LINGER_TIMEOUT = timedelta(seconds=2)
+"""For a client to read why it was refused, while it is still sending."""
 
 MAX_HEAD_BYTES = 64 * 1024
 CHUNK_BYTES = 64 * 1024
@@ -47,14 +49,11 @@ _HOP_BY_HOP = frozenset(
         b"expect",
     }  # answered here, before the body is fetched
 )
-_FORWARDED = (
-    b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-port",
-    b"x-forwarded-proto",
-    b"forwarded",
-)
-"""Ours to say; what a client claims of itself is dropped."""
+_FORWARDED = frozenset({b"forwarded", b"x-real-ip", b"x-scheme"})
+_FORWARDED_PREFIX = b"x-forwarded-"
+"""Ours to say, and read by the servers behind us; what a client claims of itself is dropped."""
+
+_DEFAULT_PORTS = {"http": b"80", "https": b"443"}
 
 _log = logging.getLogger(__name__)
 
@@ -82,11 +81,22 @@ class _Gone(Exception):
     """The other end closed, was too slow or does not speak HTTP."""
 
 
-class Forwarder:
-    """Listens and forwards until it is stopped."""
+class _NoHttp(_Gone):
+    """A target sends something that is no HTTP."""
 
-    def __init__(self, routes: RoutingTable) -> None:
+
+class Forwarder:
+    """Listens and forwards until it is stopped.
+
+    Parameters
+    ----------
+    public_scheme
+        What people's addresses begin with: ``https`` where something before us ends TLS.
+    """
+
+    def __init__(self, routes: RoutingTable, public_scheme: str) -> None:
         self._routes = routes
+        self._public_scheme = public_scheme
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -113,8 +123,10 @@ class Forwarder:
         try:
             while await self._one_request(client):
                 client.http.start_next_cycle()
+            await client.linger()
         except h11.RemoteProtocolError as error:
             await client.refuse(error.error_status_hint)
+            await client.linger()
         except (_Gone, h11.LocalProtocolError, OSError) as error:
             _log.debug("connection ended: %s", error)
         except asyncio.CancelledError:
@@ -129,8 +141,8 @@ class Forwarder:
             return False
         path = request.target.split(b"?", 1)[0].decode("latin-1")
         target = self._routes.target(unquote(path)) if path.startswith("/") else None
-        if target is None:
-            await client.refuse(HTTPStatus.NOT_FOUND)
+        if target is None or _has_two_lengths(request):
+            await client.refuse(HTTPStatus.BAD_REQUEST if target else HTTPStatus.NOT_FOUND)
             return False
         try:
             upstream = await _dial(target)
@@ -142,11 +154,19 @@ class Forwarder:
             if _asks_for_websocket(request):
                 return await self._upgrade(client, upstream, request, target)
             return await self._exchange(client, upstream, request, target)
+        except _NoHttp:
+            _log.warning("502 %s %s: no HTTP comes from its target", request.method.decode(), path)
+            await client.refuse(HTTPStatus.BAD_GATEWAY)
+            return False
         finally:
             upstream.close()
 
     async def _exchange(self, client: _Peer, upstream: _Peer, request: h11.Request, target: Target) -> bool:
-        headers = [*_end_to_end(request.headers), *client.forwarded(request), (b"connection", b"close")]
+        headers = [
+            *_end_to_end(request.headers),
+            *client.forwarded(request, self._public_scheme),
+            (b"connection", b"close"),
+        ]
         await upstream.send(h11.Request(method=request.method, target=request.target, headers=headers))
         body = asyncio.create_task(_copy_body(client, upstream))
         try:
@@ -173,7 +193,7 @@ class Forwarder:
     async def _upgrade(self, client: _Peer, upstream: _Peer, request: h11.Request, target: Target) -> bool:
         wanted: Headers = [(b"connection", b"Upgrade")]
         wanted += [(name, value) for name, value in request.headers if name == b"upgrade"]
-        headers = [*_end_to_end(request.headers), *client.forwarded(request), *wanted]
+        headers = [*_end_to_end(request.headers), *client.forwarded(request, self._public_scheme), *wanted]
         await upstream.send(h11.Request(method=request.method, target=request.target, headers=headers))
         await upstream.send(h11.EndOfMessage())
         answer = await upstream.next_event(STALL_TIMEOUT)
@@ -243,6 +263,10 @@ class _Peer:
                     self.http.receive_data(await self.reader.read(CHUNK_BYTES))
         except TimeoutError as error:
             raise _Gone("silent for too long") from error
+        except h11.RemoteProtocolError as error:
+            if self.http.our_role is h11.CLIENT:
+                raise _NoHttp(str(error)) from error
+            raise
         return event
 
     async def send(self, event: h11.Event) -> None:
@@ -266,7 +290,16 @@ class _Peer:
             await self.send(h11.Data(data=text))
             await self.send(h11.EndOfMessage())
 
-    def forwarded(self, request: h11.Request) -> Headers:
+    async def linger(self) -> None:
+        """Take what is still being sent after our answer: to close now would throw the answer away."""
+        if self.http.their_state in {h11.SEND_BODY, h11.ERROR} and self.writer.can_write_eof():
+            with suppress(OSError, TimeoutError):
+                self.writer.write_eof()
+                async with asyncio.timeout(LINGER_TIMEOUT.total_seconds()):
+                    while await self.reader.read(CHUNK_BYTES):
+                        pass
+
+    def forwarded(self, request: h11.Request, scheme: str) -> Headers:
         """Who asked, and how, for servers that see only the proxy."""
         host = next((value for name, value in request.headers if name == b"host"), b"")
         address = self.writer.get_extra_info("peername")[0].encode()
@@ -274,8 +307,8 @@ class _Peer:
         return [
             (b"x-forwarded-for", address),
             (b"x-forwarded-host", host),
-            (b"x-forwarded-port", port if colon and port.isdigit() else b"80"),
-            (b"x-forwarded-proto", b"http"),
+            (b"x-forwarded-port", port if colon and port.isdigit() else _DEFAULT_PORTS[scheme]),
+            (b"x-forwarded-proto", scheme.encode()),
         ]
 
     def close(self) -> None:
@@ -288,6 +321,11 @@ async def _dial(target: Target) -> _Peer:
     return _Peer(reader, writer, h11.Connection(h11.CLIENT, MAX_HEAD_BYTES))
 
 
+def _has_two_lengths(request: h11.Request) -> bool:
+    """Servers differ in which one they believe, so one request could be two (RFC 9112, 6.1)."""
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}
+
+
 def _asks_for_websocket(request: h11.Request) -> bool:
     return any(name == b"upgrade" and value.lower() == b"websocket" for name, value in request.headers)
 
@@ -297,8 +335,12 @@ def _end_to_end(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     named = {
         word.strip().lower() for name, value in headers if name == b"connection" for word in value.split(b",")
     }
-    dropped = _HOP_BY_HOP | named | set(_FORWARDED)
-    return [(name, value) for name, value in headers if name not in dropped]
+    dropped = _HOP_BY_HOP | _FORWARDED | named
+    return [
+        (name, value)
+        for name, value in headers
+        if name not in dropped and not name.startswith(_FORWARDED_PREFIX)
+    ]
 
 
 async def _copy_body(client: _Peer, upstream: _Peer) -> None:

@@ -160,6 +160,7 @@ def make_plans(
             "proxy",
             "hub.local.proxy",
             {
+                "GRANARY_PUBLIC_URL": place.public_url,
                 "GRANARY_PROXY_BIND": f"{place.host}:{place.public_port}",
                 "GRANARY_PROXY_API_BIND": place.at("proxy_api"),
                 "GRANARY_PROXY_HUB_URL": place.url("hub"),

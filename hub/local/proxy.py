@@ -35,6 +35,8 @@ class ProxySettings(ProcessSettings):
     """Where the hub changes routes; never a public address."""
     proxy_hub_url: Url = "http://127.0.0.1:8080"
     """The hub, which also answers for whatever has no route."""
+    public_url: Url = "http://127.0.0.1:8000"
+    """The address people type; servers are told whether it is https."""
     proxy_token: Secret
     """Opens the API."""
 
@@ -73,7 +75,7 @@ async def serve(settings: ProxySettings) -> None:
     )
     api_host, api_port = _split(settings.proxy_api_bind)
     HTTPServer(table.api_app).listen(api_port, api_host)
-    forwarder = Forwarder(Routes(table))
+    forwarder = Forwarder(Routes(table), urlsplit(settings.public_url).scheme)
     await forwarder.start(*_split(settings.proxy_bind))
     _log.info("Proxy on %s", settings.proxy_bind)
     await stopping.wait()
