@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -15,12 +16,15 @@ from pathlib import Path
 
 import httpx
 from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import start_new_kernel
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import KernelManager
 
 from tests.support.jupyter import JupyterApi
 
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 15.0
+
+LOCAL_KERNEL = "local"
 
 STOCK_HUB_CONFIG = """
 c.JupyterHub.spawner_class = "simple"
@@ -31,9 +35,10 @@ c.JupyterHub.bind_url = "http://127.0.0.1:{port}"
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api_port}"
 c.JupyterHub.services = [{{"name": "bench", "api_token": "{token}"}}]
 c.JupyterHub.load_roles = [
-    {{"name": "bench", "services": ["bench"], "scopes": ["admin:users", "admin:servers"]}}
+    {{"name": "bench", "services": ["bench"], "scopes": ["admin:users", "admin:servers", "access:servers"]}}
 ]
 c.Spawner.args = ["--allow-root"]
+c.SimpleLocalProcessSpawner.home_dir_template = "{root}/{{username}}"
 """
 
 
@@ -45,12 +50,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def stock_jupyter_server(root: Path) -> Iterator[JupyterApi]:
-    """``jupyter server`` with local kernels, as on anybody's laptop."""
+def stock_jupyter_server(root: Path, python: Path) -> Iterator[JupyterApi]:
+    """``jupyter server`` with a local kernel ``LOCAL_KERNEL`` of this Python, as on anybody's laptop."""
+    _write_local_kernel(root, python)
     port, token = free_port(), secrets.token_hex(16)
     argv = [sys.executable, "-m", "jupyter_server", "--allow-root", "--no-browser"]
     argv += [f"--port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}"]
-    with _running(argv, {"JUPYTER_TOKEN": token}, root, f"http://127.0.0.1:{port}/api"):
+    with _running(
+        argv, {"JUPYTER_TOKEN": token, "JUPYTER_PATH": str(root)}, root, f"http://127.0.0.1:{port}/api"
+    ):
         yield JupyterApi(f"http://127.0.0.1:{port}", token)
 
 
@@ -60,7 +68,7 @@ def stock_hub(root: Path) -> Iterator[HubApi]:
     port, token = free_port(), secrets.token_hex(16)
     config = root / "jupyterhub_config.py"
     config.write_text(
-        STOCK_HUB_CONFIG.format(port=port, hub_port=free_port(), api_port=free_port(), token=token)
+        STOCK_HUB_CONFIG.format(port=port, hub_port=free_port(), api_port=free_port(), token=token, root=root)
     )
     argv = [sys.executable, "-m", "jupyterhub", "-f", str(config)]
     try:
@@ -71,10 +79,27 @@ def stock_hub(root: Path) -> Iterator[HubApi]:
 
 
 @contextmanager
-def raw_zmq_kernel() -> Iterator[BlockingKernelClient]:
-    """A local ipykernel spoken to over its own sockets: no server, no gateway."""
-    manager, client = start_new_kernel(kernel_name="python3")
+def raw_zmq_kernel(root: Path, python: Path, transport: str) -> Iterator[BlockingKernelClient]:
+    """A local ipykernel of this Python spoken to over its own sockets: no server, no gateway.
+
+    Parameters
+    ----------
+    transport
+        ``tcp``, as kernels are started by default, or ``ipc``.
+    """
+    _write_local_kernel(root, python)
+    specs = KernelSpecManager(kernel_dirs=[str(root / "kernels")], ensure_native_kernel=False)
+    manager = KernelManager(
+        kernel_name=LOCAL_KERNEL,
+        kernel_spec_manager=specs,
+        transport=transport,
+        connection_file=str(root / f"{transport}.json"),
+    )
+    manager.start_kernel(env=_clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    client = manager.blocking_client()
     try:
+        client.start_channels()
+        client.wait_for_ready(timeout=START_TIMEOUT_SECONDS)
         yield client
     finally:
         client.stop_channels()
@@ -85,7 +110,7 @@ class HubApi:
     """The hub's REST API as far as starting and stopping servers goes."""
 
     def __init__(self, public_url: str, token: str) -> None:
-        self.public_url = public_url
+        self.public_url, self.token = public_url, token
         self._http = httpx.Client(
             base_url=f"{public_url}/hub/api",
             headers={"Authorization": f"token {token}"},
@@ -133,7 +158,7 @@ def _stop_left_proxy(pid_file: Path) -> None:
 
 @contextmanager
 def _running(argv: list[str], extra: dict[str, str], root: Path, probe_url: str) -> Iterator[None]:
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment = _clean_environment()
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     log = root / "peer.log"
     with log.open("ab") as output:
@@ -155,6 +180,19 @@ def _running(argv: list[str], extra: dict[str, str], root: Path, probe_url: str)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _clean_environment() -> dict[str, str]:
+    """Without bytecode every process would start seconds later."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def _write_local_kernel(root: Path, python: Path) -> None:
+    argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    folder = root / "kernels" / LOCAL_KERNEL
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = {"argv": argv, "display_name": "Local", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
