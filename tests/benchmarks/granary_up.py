@@ -10,8 +10,8 @@ from tests.benchmarks.installation import shared_installation
 from tests.benchmarks.table import Samples, Table
 from tests.support.installation import Installation, free_port
 
-ROUNDS = 2
-SECOND_STARTS = 2
+ROUNDS = 1
+SECOND_STARTS = 3
 """After each first start."""
 SECOND_SECONDS = 10.0
 
