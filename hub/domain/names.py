@@ -33,14 +33,19 @@ def checked_name(value: str, what: str) -> str:
     ------
     InvalidName
     """
+    _well_formed(value, what)
+    if value in _RESERVED:
+        raise InvalidName(f"{value!r} is reserved; choose another name for the {what}.", value=value)
+    return value
+
+
+def _well_formed(value: str, what: str) -> str:
     if len(value) > MAX_NAME_LENGTH or not _NAME.fullmatch(value):
         raise InvalidName(
             f"{value[:80]!r} cannot name a {what}: use lower-case letters, digits and single "
             f"hyphens, starting with a letter, at most {MAX_NAME_LENGTH} characters.",
             value=value[:80],
         )
-    if value in _RESERVED:
-        raise InvalidName(f"{value!r} is reserved; choose another name for the {what}.", value=value)
     return value
 
 
@@ -86,19 +91,22 @@ class SpecName:
 
 
 def parse_spec_name(value: str) -> SpecName:
-    """Read a kernelspec name.
+    """Read a kernelspec name that somebody asks for.
+
+    Notebooks from elsewhere ask for ``python3``; that is a name like any other here,
+    of a kernel there is not.
 
     Raises
     ------
     InvalidName, InvalidVersion
     """
     kernel, dot, rest = value.partition(".")
-    checked_name(kernel, "kernel")
+    _well_formed(kernel, "kernel")
     if not dot:
         return SpecName(kernel, DEFAULT_CHANNEL, None)
     if len(rest) > 1 and rest[0] == "v" and rest[1].isdigit():
         return SpecName(kernel, None, checked_version(rest[1:]))
-    return SpecName(kernel, checked_name(rest, "channel"), None)
+    return SpecName(kernel, _well_formed(rest, "channel"), None)
 
 
 def slug(value: str) -> str:

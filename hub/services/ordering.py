@@ -42,8 +42,18 @@ def choose(session: Session, order: StartOrder) -> LaunchChoice:
     wanted = parse_spec_name(order.spec_name or _default(session, order.team))
     entry = catalogue.entry(session, wanted.kernel)
     if entry is None:
-        raise KernelNotFound(f"There is no kernel {wanted.kernel!r}.", kernel=wanted.kernel)
+        raise _no_such_kernel(session, order.team, wanted.kernel)
     return resolve(wanted, entry, order.team)
+
+
+def _no_such_kernel(session: Session, team: str, kernel: str) -> KernelNotFound:
+    """A notebook from elsewhere asks for a kernel by a name of its own; say which ones there are."""
+    offered = [choice.spec_name for choice in choices(catalogue.all_entries(session).values(), team)]
+    return KernelNotFound(
+        f"There is no kernel {kernel!r}. Team {team} can start: {', '.join(offered) or 'none yet'}.",
+        kernel=kernel,
+        offered=offered,
+    )
 
 
 def _default(session: Session, team: str) -> str:

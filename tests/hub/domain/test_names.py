@@ -64,6 +64,7 @@ def test_versions_sort_as_numbers_and_candidates_before_the_release():
         ("python-data.dev", SpecName("python-data", "dev", None)),
         ("python-data.v2026.11.1", SpecName("python-data", None, "2026.11.1")),
         ("python-data.vnext", SpecName("python-data", "vnext", None)),
+        ("python3", SpecName("python3", "prod", None)),  # what notebooks from elsewhere ask for
     ],
 )
 def test_spec_names_read_and_print_alike(text: str, meant: SpecName):
