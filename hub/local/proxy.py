@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 from urllib.parse import urlsplit
@@ -87,12 +88,19 @@ def _split(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _allow_many_connections() -> None:
+    """The usual soft limit of 1024 open files is some five hundred tabs."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> None:
     setup_logging("proxy")
     # Tornado's access log, of the API only, has nothing to say that the hub's does not.
     logging.getLogger("tornado.access").setLevel(logging.WARNING)
     settings = load_settings(ProxySettings)
     os.umask(0o077)
+    _allow_many_connections()
     try:
         asyncio.run(serve(settings))
     except OSError as error:
