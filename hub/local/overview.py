@@ -14,9 +14,9 @@ from hub.errors import NotRunning, ProcessFailed
 from hub.local.health import is_healthy, loopback_client
 from hub.local.layout import Layout
 from hub.local.plan import HEALTH_PATHS, Health
-from hub.local.servers import stop_user_servers, user_servers
-from hub.local.state import ProcessRecord, State, read_state
-from hub.local.supervised import end_processes
+from hub.local.servers import user_servers
+from hub.local.state import ProcessId, ProcessRecord, State, read_state
+from hub.local.supervised import end_processes, strays
 from hub.local.supervisor import STOP_PATIENCE
 
 DOWN_BOUND = timedelta(seconds=15)
@@ -81,9 +81,9 @@ def end(layout: Layout) -> None:
     NotRunning, ProcessFailed
     """
     state = read_state(layout.state_file)
-    ids = [record.id for record in state.processes.values() if record.id is not None]
     supervisor = state.supervisor
-    if not any(found.process() for found in [*ids, *([supervisor] if supervisor else [])]):
+    ids = [*_ids(state), *strays(layout.secrets_dir, _ids(state)), *([supervisor] if supervisor else [])]
+    if not any(process_id.process() for process_id in ids):
         raise NotRunning(f"No installation is running in {layout.root}.", directory=str(layout.root))
     if supervisor is not None and (process := supervisor.process()) is not None:
         process.terminate()
@@ -91,11 +91,16 @@ def end(layout: Layout) -> None:
         while supervisor.process() is not None and time.monotonic() < deadline:
             time.sleep(0.05)
         end_processes([supervisor], timedelta(seconds=1))
-    stop_user_servers(layout.server_pids, STOP_PATIENCE)
-    end_processes(ids, STOP_PATIENCE)
+        state = read_state(layout.state_file)  # it may have started something again meanwhile
+    ids = [*_ids(state), *strays(layout.secrets_dir, _ids(state))]
+    end_processes([*ids, *user_servers(layout.server_pids).values()], STOP_PATIENCE)
     left = [found.pid for found in ids if found.process() is not None]
     if left:
         raise ProcessFailed(f"These processes do not end: {left}. Look at them with ps.", pids=left)
+
+
+def _ids(state: State) -> list[ProcessId]:
+    return [record.id for record in state.processes.values() if record.id is not None]
 
 
 async def _health_of_all(state: State) -> dict[str, bool]:

@@ -20,6 +20,9 @@ INTERNAL_PORTS = ("proxy_api", "hub", "control", "bridge", "kernelhost", "oidc")
 OIDC_PATH = "/oidc"
 """Where the bundled provider lives behind the public port."""
 
+SECRETS_VARIABLE = "GRANARY_SECRETS_DIR"
+"""Names the folder of a process's secrets."""
+
 BUNDLED_CLIENT = "granary"
 
 INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "TZ", "USER", "XDG_CACHE_HOME")
@@ -139,7 +142,7 @@ def make_plans(
         *after: str,
         args: tuple[str, ...] = (),
     ) -> ProcessPlan:
-        secrets = {"GRANARY_SECRETS_DIR": str(layout.secrets_of(name))}
+        secrets = {SECRETS_VARIABLE: str(layout.secrets_of(name))}
         argv = (sys.executable, "-m", module, *args)
         port, path = HEALTH_PATHS[name]
         health = Health(place.ports[port], path)

@@ -27,7 +27,7 @@ from hub.local.ports import choose_internal, is_free, require_free
 from hub.local.secrets import CLI, OIDC_CLIENT, make_secrets
 from hub.local.servers import stop_user_servers
 from hub.local.state import ProcessId, ProcessRecord, State, read_state, write_state
-from hub.local.supervised import end_processes
+from hub.local.supervised import end_processes, strays
 from hub.local.supervisor import STOP_PATIENCE, Supervisor
 from hub.rest import RestClient
 
@@ -243,6 +243,8 @@ def run_installation(directory: Path, wish: Wish, inherited: Mapping[str, str], 
     layout.prepare()
     with sole_use(layout):
         os.umask(0o077)
+        known = [record.id for record in read_state(layout.state_file).processes.values() if record.id]
+        end_processes(strays(layout.secrets_dir, known), STOP_PATIENCE)
         asyncio.run(Installation(layout, wish, inherited, version).run())
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from hub.local.layout import PRIVATE_FILE
-from hub.local.plan import ProcessPlan
+from hub.local.plan import SECRETS_VARIABLE, ProcessPlan
 from hub.local.state import ProcessId
 
 KILL_PATIENCE = timedelta(seconds=1)
@@ -106,6 +106,23 @@ def end_processes(ids: Sequence[ProcessId], patience: timedelta) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process_id.pid, signal.SIGKILL)
     _until_ended(ids, KILL_PATIENCE)
+
+
+def strays(secrets_dir: Path, known: Collection[ProcessId]) -> list[ProcessId]:
+    """Processes of an installation that its state does not know.
+
+    There are some if a supervisor was killed between starting a process and noting
+    it, or if the state file was lost. Only our own processes are pointed to the
+    folders in ``secrets_dir``; kernels and user servers are not.
+    """
+    prefix = f"{secrets_dir}{os.sep}"
+    pids = {process_id.pid for process_id in known}
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid not in pids and process.environ().get(SECRETS_VARIABLE, "").startswith(prefix):
+                found.append(ProcessId.of(process.pid))
+    return found
 
 
 def _until_ended(ids: Sequence[ProcessId], patience: timedelta) -> list[ProcessId]:

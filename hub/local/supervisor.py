@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,13 +17,16 @@ from hub.local.backoff import STEADY_AFTER, pause_before_restart
 from hub.local.health import loopback_client, until_healthy
 from hub.local.plan import ProcessPlan
 from hub.local.state import ProcessRecord
-from hub.local.supervised import KILL_PATIENCE, Supervised
+from hub.local.supervised import KILL_PATIENCE, Supervised, end_processes
 
 START_BOUND = timedelta(seconds=60)
 """For one process to become healthy at the first start, on a slow and busy machine."""
 
-STOP_PATIENCE = timedelta(seconds=6)
-"""Between SIGTERM and SIGKILL when everything is stopped."""
+ADOPTION_BOUND = timedelta(seconds=10)
+"""For a process taken over to answer; one that hangs is replaced."""
+
+STOP_PATIENCE = timedelta(seconds=8)
+"""Between SIGTERM and SIGKILL when everything is stopped; the kernel host may take seven for its kernels."""
 
 _SHOWN_LOG_LINES = 12
 
@@ -109,16 +113,33 @@ class Supervisor:
             if name in ready:
                 await ready[name].wait()
         began = asyncio.get_running_loop().time()
-        process = _adoptable(plan, earlier.get(plan.name))
+        process = await self._adopt(plan, earlier.get(plan.name), http)
         adopted = process is not None
         if process is None:
-            process = self._spawn(plan)
-        self._running[plan.name] = process
-        self._note(plan.name, ProcessRecord("starting", process.id, plan.fingerprint()))
-        await self._until_up(plan, process, http)
+            process = self._running[plan.name] = self._spawn(plan)
+            self._note(plan.name, ProcessRecord("starting", process.id, plan.fingerprint()))
+            await self._until_up(plan, process, http)
         self._note(plan.name, ProcessRecord("running", process.id, plan.fingerprint()))
         ready[plan.name].set()
         healthy(plan, asyncio.get_running_loop().time() - began, adopted)
+
+    async def _adopt(
+        self, plan: ProcessPlan, record: ProcessRecord | None, http: httpx.AsyncClient
+    ) -> Supervised | None:
+        """The process of an earlier supervisor, if it fits the plan and does its work."""
+        process = _adoptable(plan, record)
+        if process is None:
+            return None
+        self._running[plan.name] = process
+        self._note(plan.name, ProcessRecord("starting", process.id, plan.fingerprint()))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ADOPTION_BOUND.total_seconds()):
+                await until_healthy(plan.health, http)
+            return process
+        del self._running[plan.name]
+        process.close()
+        await asyncio.to_thread(end_processes, [process.id], KILL_PATIENCE)
+        return None
 
     async def _until_up(self, plan: ProcessPlan, process: Supervised, http: httpx.AsyncClient) -> None:
         ending = asyncio.create_task(process.ended())
@@ -142,27 +163,30 @@ class Supervisor:
         while True:  # until stop() cancels us
             process, since = self._running[plan.name], loop.time()
             how = await process.ended()
-            deaths = 1 if loop.time() - since > STEADY_AFTER.total_seconds() else deaths + 1
-            pause = pause_before_restart(deaths)
-            record = self.records[plan.name]
-            self._note(
-                plan.name,
-                replace(record, state="waiting", id=None, last_exit=how, retry_seconds=pause.total_seconds()),
-            )
+            del self._running[plan.name]
             process.close()
-            await asyncio.sleep(pause.total_seconds())
-            self._running[plan.name] = self._spawn(plan)
-            restarted = self._running[plan.name]
-            self._note(
-                plan.name,
-                replace(
-                    self.records[plan.name],
-                    state="running",
-                    id=restarted.id,
-                    restarts=record.restarts + 1,
-                    retry_seconds=0.0,
-                ),
-            )
+            deaths = 1 if loop.time() - since > STEADY_AFTER.total_seconds() else deaths + 1
+            while not await self._start_again(plan, how, pause_before_restart(deaths)):
+                deaths, how = deaths + 1, "could not be started"
+
+    async def _start_again(self, plan: ProcessPlan, how: str, pause: timedelta) -> bool:
+        """Start a process that ended, after a pause; False if the machine cannot do it now."""
+        record = replace(
+            self.records[plan.name],
+            state="waiting",
+            id=None,
+            last_exit=how,
+            retry_seconds=pause.total_seconds(),
+        )
+        self._note(plan.name, record)
+        await asyncio.sleep(pause.total_seconds())
+        try:
+            process = self._running[plan.name] = self._spawn(plan)
+        except OSError:  # no memory or no processes left, for instance
+            return False
+        started = replace(record, state="running", id=process.id, restarts=record.restarts + 1)
+        self._note(plan.name, replace(started, retry_seconds=0.0))
+        return True
 
     def _spawn(self, plan: ProcessPlan) -> Supervised:
         return Supervised.start(plan, self._log_of(plan.name), self._cwd)
