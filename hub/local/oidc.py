@@ -76,6 +76,9 @@ def make_provider(settings: OidcSettings) -> Any:
     """The provider as a Flask application, with its people."""
     import canaille  # noqa: PLC0415 # a second to import, for this process alone
 
+    if settings.public_url.startswith("http:"):
+        # Authlib allows this on loopback only; `granary up --host` may name another address.
+        os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
     app = canaille.create_app(config=_canaille_config(settings))
     _compare_hashed_client_secrets()
     _provision(app, settings)
