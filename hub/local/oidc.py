@@ -6,11 +6,13 @@ own. Who exists and who is in which group is what the accounts file says.
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,20 @@ class AtPublicAddress:
         environ["HTTP_HOST"] = self._host
         environ["wsgi.url_scheme"] = self._scheme
         return self._app(environ, start_response)
+
+
+class EachRequestAlone:
+    """ASGI middleware: a request sees no context variables of earlier ones on its connection.
+
+    uvicorn begins a kept connection's next request in the context of the one before,
+    where asgiref has left a reference to an executor that has ended: it would fail.
+    """
+
+    def __init__(self, app: Callable[..., Coroutine[Any, Any, None]]) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.create_task(self._app(scope, receive, send), context=contextvars.Context())
 
 
 def make_provider(settings: OidcSettings) -> Any:
@@ -220,7 +236,9 @@ def main() -> None:
     os.umask(0o077)
     host, _, port = settings.oidc_bind.rpartition(":")
     uvicorn.run(
-        WsgiToAsgi(make_provider(settings)),  # type: ignore[no-untyped-call] # asgiref has no types
+        EachRequestAlone(
+            WsgiToAsgi(make_provider(settings))  # type: ignore[no-untyped-call] # asgiref has no types
+        ),
         host=host,
         port=int(port),
         log_config=None,
