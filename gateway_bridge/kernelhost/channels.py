@@ -12,7 +12,7 @@ import asyncio
 import logging
 import re
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 
@@ -40,13 +40,13 @@ WRITE_BYTES = 256 * 1024
 """Handed to the connection at a time; the rest stays where its size is bounded."""
 
 JOIN_BYTES = 64 * 1024
-"""Chunks of a write that is larger are not copied together."""
+"""A chunk of this size is written as it is; smaller ones are copied together, for fewer system calls."""
 
 PING_EVERY = timedelta(seconds=30)
 """A client that neither answers, sends nor takes anything for this long, twice, is gone."""
 
 CONFIRM_AFTER = timedelta(seconds=1)
-CONFIRM_BYTES = 512 * 1024
+CONFIRM_BYTES = 256 * 1024
 """When a client is asked, by a ping, what has arrived; what has is no longer kept."""
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -65,6 +65,7 @@ class Channels(KernelHandler, WebSocketHandler):
         super().initialize(registry, gate)
         self._loop = asyncio.get_running_loop()
         self._writing = False
+        self._waking = False
         self._is_open = False
         self._alive = True
         self._unconfirmed_bytes = 0
@@ -120,6 +121,7 @@ class Channels(KernelHandler, WebSocketHandler):
         self._alive = True
         if data.isdigit() and self._is_current:
             self._session.outbox.has_arrived(int(data))
+            self.wake()
 
     def on_close(self) -> None:
         self._is_open = False
@@ -136,7 +138,13 @@ class Channels(KernelHandler, WebSocketHandler):
         return self._writing
 
     def wake(self) -> None:
-        """Write what is in the outbox, as much as the connection takes."""
+        """Write what is in the outbox soon: messages that arrive together leave together."""
+        if not (self._waking or self._writing):
+            self._waking = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._waking = False
         while not self._writing and self._is_current and self._session.outbox:
             if self._stream.closed() or not self._is_open:
                 return
@@ -145,7 +153,9 @@ class Channels(KernelHandler, WebSocketHandler):
                 self._write(chunks)
 
     def close_because(self, code: int, reason: str) -> None:
-        """Say why and close. What waits is not sent any more."""
+        """Say why and close, after what can be written at once."""
+        if self._is_open:
+            self._pump()
         self._is_open = False
         self.close(code, reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore"))
 
@@ -166,19 +176,18 @@ class Channels(KernelHandler, WebSocketHandler):
                 log.warning("kernel %s sent what cannot be passed on: %s", self._kernel.id, error)
                 continue
             self._session.outbox.was_sent(message)
+            self._unconfirmed_bytes += message.size_bytes
         return chunks
 
     def _write(self, chunks: list[bytes]) -> None:
-        size = sum(map(len, chunks))
         try:
-            for chunk in [b"".join(chunks)] if size <= JOIN_BYTES else chunks:
+            for chunk in joined(chunks):
                 written = self._stream.write(chunk)
         except StreamClosedError:
             return
         if not written.done():
             self._writing = True
             written.add_done_callback(self._has_written)
-        self._unconfirmed_bytes += size
         if self._unconfirmed_bytes >= CONFIRM_BYTES:
             self._ask_what_arrived()
         elif self._confirming is None:
@@ -207,6 +216,21 @@ class Channels(KernelHandler, WebSocketHandler):
         self._alive = False
         self._ask_what_arrived()
         self._watching = self._loop.call_later(PING_EVERY.total_seconds(), self._watch)
+
+
+def joined(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer chunks, large ones uncopied."""
+    small: list[bytes] = []
+    for chunk in chunks:
+        if len(chunk) < JOIN_BYTES:
+            small.append(chunk)
+            continue
+        if small:
+            yield b"".join(small)
+            small.clear()
+        yield chunk
+    if small:
+        yield b"".join(small)
 
 
 def _session_id(value: str | None) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 import zmq
 
 from gateway_bridge.kernelhost.explain import end_in_words, start_failure
+from gateway_bridge.kernelhost.ipykernel_config import with_our_config
 from gateway_bridge.kernelhost.launch import CheckedLaunch
 from gateway_bridge.kernelhost.leftovers import record_process
 from gateway_bridge.kernelhost.messages import SIGNATURE_SCHEME, Author, BadSignature, Signer, header_field
@@ -89,8 +90,9 @@ class Incarnation:
         self._heard = asyncio.Event()
         self._iopub_ended = asyncio.Event()
         connection_file = self._write_connection_file(key, launch.name)
+        config_file = self._stem.with_name(f"{self._stem.name}.config.py")
         self.process = KernelProcess.start(
-            launch.command(connection_file),
+            with_our_config(launch.command(connection_file), config_file),
             launch.environment(),
             launch.cwd,
             descriptor_limit=surroundings.descriptor_limit,

@@ -4,7 +4,7 @@ Layout::
 
     <runtime dir>/host.lock        held by the living host
     <runtime dir>/<12 hex>/        one kernel, mode 0700
-        1.json, 1-1 … 1-5          connection file (0600) and sockets of its first process
+        1.json, 1-1 … 1-5 …        connection file (0600) and sockets of its first process
         2.json, …                  of the next, after a restart
         process                    which process runs: see ``Recorded``
 """

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MESSAGE_OVERHEAD_BYTES = 600
 """What a message costs beyond its content, so that a flood of tiny ones is bounded too."""
@@ -28,7 +28,7 @@ SPARED_SHARE = 4
 """Replies and states of dropped output may take a quarter of the bound, then they go as well."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Message:
     """One message for a client. Shared by the outboxes of all sessions it is for.
 
@@ -45,10 +45,10 @@ class Message:
     channel: str
     parts: Sequence[bytes]
     output: bool
+    size_bytes: int = field(init=False)
 
-    @property
-    def size_bytes(self) -> int:
-        return MESSAGE_OVERHEAD_BYTES + sum(map(len, self.parts))
+    def __post_init__(self) -> None:
+        self.size_bytes = MESSAGE_OVERHEAD_BYTES + sum(map(len, self.parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,9 @@ class Outbox:
         self._spared_bytes = 0
         self._waiting: deque[Entry] = deque()
         self._waiting_bytes = 0
+        self._waiting_outputs = 0
         self._arrived = delivered
+        self._forgotten_parent = b"{}"
 
     @property
     def size_bytes(self) -> int:
@@ -100,20 +102,21 @@ class Outbox:
         return self._arrived + len(self._sent)
 
     def __bool__(self) -> bool:
-        """Whether something is to be sent."""
-        return bool(self._waiting or self._spared)
+        """Whether something can be sent now: not too much is on its way already, to be kept for a return."""
+        return bool(self._waiting or self._spared) and self._sent_bytes < self._kept_limit_bytes // 2
 
     def set_limit(self, limit_bytes: int) -> None:
         """Change the bound of what waits; at once what is over it is dropped."""
         self._limit_bytes = limit_bytes
-        self._shrink(keep_newest=False)
+        self._shrink(keep_last_output=False)
 
     def put(self, message: Message) -> None:
-        """Add a message; old output goes if there is no room, the new message never."""
+        """Add a message; old output goes if there is no room, but one output of any size may wait."""
         self._waiting.append(message)
         self._waiting_bytes += message.size_bytes
+        self._waiting_outputs += message.output
         if self.size_bytes > self._limit_bytes:
-            self._shrink(keep_newest=True)
+            self._shrink(keep_last_output=True)
 
     # -- delivery ----------------------------------------------------------------------
 
@@ -129,8 +132,7 @@ class Outbox:
                 entry = self._spared.popleft()
                 self._spared_bytes -= entry.size_bytes
             elif self._waiting:
-                entry = self._waiting.popleft()
-                self._waiting_bytes -= entry.size_bytes
+                entry = self._pop_waiting()
             else:
                 break
             size += entry.size_bytes
@@ -141,7 +143,6 @@ class Outbox:
         """A message has been handed to the websocket."""
         self._sent.append(message)
         self._sent_bytes += message.size_bytes
-        self._forget_sent(self._kept_limit_bytes)
 
     def has_arrived(self, number: int) -> None:
         """The client has received everything up to the ``number``-th message."""
@@ -171,7 +172,7 @@ class Outbox:
         self.has_arrived(received)
         again: list[Entry] = list(self._sent)
         if received < self._arrived:
-            again.insert(0, Gap(self._arrived - received, 0, b"{}"))
+            again.insert(0, Gap(self._arrived - received, 0, self._forgotten_parent))
         self._arrived = received
         self._sent.clear()
         self._sent_bytes = 0
@@ -184,24 +185,31 @@ class Outbox:
         self._spared_bytes = 0
         self._waiting.extendleft(reversed(older))
         self._waiting_bytes += sum(entry.size_bytes for entry in older)
+        self._waiting_outputs += sum(map(_is_output, older))
+
+    def _pop_waiting(self) -> Entry:
+        entry = self._waiting.popleft()
+        self._waiting_bytes -= entry.size_bytes
+        self._waiting_outputs -= _is_output(entry)
+        return entry
 
     # -- overflow ----------------------------------------------------------------------
 
-    def _shrink(self, *, keep_newest: bool) -> None:
+    def _shrink(self, *, keep_last_output: bool) -> None:
         self._forget_sent(max(0, self._limit_bytes - self._spared_bytes - self._waiting_bytes))
         while self._waiting and self.size_bytes > self._limit_bytes:
-            if keep_newest and len(self._waiting) == 1:
+            if keep_last_output and self._waiting_outputs == 1 and _is_output(self._waiting[0]):
                 break
-            oldest = self._waiting.popleft()
-            self._waiting_bytes -= oldest.size_bytes
-            self._spare(oldest)
+            self._spare(self._pop_waiting())
         while len(self._spared) > 1 and self._spared_bytes > self._limit_bytes // SPARED_SHARE:
             self._merge_oldest_spared()
 
     def _forget_sent(self, limit_bytes: int) -> None:
         while self._sent and self._sent_bytes > limit_bytes:
-            self._sent_bytes -= self._sent.popleft().size_bytes
+            message = self._sent.popleft()
+            self._sent_bytes -= message.size_bytes
             self._arrived += 1
+            self._forgotten_parent = message.parts[1]
 
     def _spare(self, entry: Entry) -> None:
         """Keep what is left of an entry there is no room for."""
@@ -224,6 +232,10 @@ class Outbox:
         merged = _joined(_gap_of(first), _gap_of(second))
         self._spared.appendleft(merged)
         self._spared_bytes += merged.size_bytes - first.size_bytes - second.size_bytes
+
+
+def _is_output(entry: Entry) -> bool:
+    return isinstance(entry, Message) and entry.output
 
 
 def _gap_of(entry: Entry) -> Gap:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import struct
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from jupyter_server.services.kernels.connection.base import (
     serialize_binary_message,
     serialize_msg_to_ws_v1,
 )
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
@@ -105,12 +105,14 @@ class KernelWebsocket:
     def close(self) -> None:
         self.socket.close()
 
-    def drop(self) -> None:
-        """Lose the connection as a network does: without a word."""
-        with contextlib.suppress(OSError):
-            self.socket.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.socket.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
+    def drop(self) -> list[Received]:
+        """Lose the connection as a network does, without a word; returns what had arrived unread."""
+        self.socket.socket.shutdown(socket.SHUT_RDWR)
+        unread = []
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                unread.append(self.receive())
+        return unread
 
     def send(
         self,

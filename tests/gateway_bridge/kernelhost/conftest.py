@@ -16,7 +16,7 @@ from tests.support.kernelsocket import KernelWebsocket
 @pytest.fixture(scope="module")
 def host() -> Iterator[KernelHostProcess]:
     """Small buffers, so that overflow is quick to reach."""
-    running = KernelHostProcess(KEPT_OUTPUT_BYTES=str(2**20))
+    running = KernelHostProcess(KEPT_OUTPUT_BYTES=str(4 * 2**20), CONNECTED_OUTPUT_BYTES=str(16 * 2**20))
     yield running
     running.stop()
 
