@@ -31,6 +31,7 @@ from hub.setting_types import Address, Secret, Url
 SCOPES = ("openid", "profile", "email", "groups")
 STOP_SECONDS = 2
 RSA_BITS = 2048
+TOKEN_BYTES = 36
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -95,8 +96,10 @@ def make_provider(settings: OidcSettings) -> Any:
     if settings.public_url.startswith("http:"):
         # Authlib allows this on loopback only; `granary up --host` may name another address.
         os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
+    _make_every_token_different()
     app = canaille.create_app(config=_canaille_config(settings))
     _compare_hashed_client_secrets()
+    _refuse_wrong_client_secrets()
     _provision(app, settings)
     app.wsgi_app = AtPublicAddress(app.wsgi_app, settings.public_url, OIDC_PATH)
     return app
@@ -210,6 +213,24 @@ def _compare_hashed_client_secrets() -> None:
         return secrets.compare_digest(client.client_secret or "", _hashed(given))
 
     models.Client.check_client_secret = check_client_secret
+
+
+def _make_every_token_different() -> None:
+    """Two sign-ins of one person in one second would get equal tokens, and the second one would fail."""
+    from canaille.oidc import provider  # noqa: PLC0415 # see make_provider
+
+    def random_token(**_about: object) -> str:
+        return secrets.token_urlsafe(TOKEN_BYTES)
+
+    provider.generate_access_token = random_token
+
+
+def _refuse_wrong_client_secrets() -> None:
+    """Tried after the others and not there without a fixed host name, this method would be status 500."""
+    from canaille.oidc import provider  # noqa: PLC0415 # see make_provider
+
+    method = provider.JWTClientAuth.CLIENT_AUTH_METHOD
+    provider.authorization.register_client_auth_method(method, lambda *_about: None)
 
 
 def _hashed(secret: str) -> str:
