@@ -89,10 +89,14 @@ class Incarnation:
         self._answered = asyncio.Event()
         self._heard = asyncio.Event()
         self._iopub_ended = asyncio.Event()
-        connection_file = self._write_connection_file(key, launch.name)
-        config_file = self._stem.with_name(f"{self._stem.name}.config.py")
+        try:
+            connection_file = self._write_connection_file(key, launch.name)
+            config_file = self._stem.with_name(f"{self._stem.name}.config.py")
+            command = with_our_config(launch.command(connection_file), config_file)
+        except OSError as error:
+            raise KernelStartFailed(f"The kernel host cannot write its files: {error}.") from error
         self.process = KernelProcess.start(
-            with_our_config(launch.command(connection_file), config_file),
+            command,
             launch.environment(),
             launch.cwd,
             descriptor_limit=surroundings.descriptor_limit,

@@ -33,8 +33,9 @@ _LONGEST_NAME = len("/") + 2 * _NAME_BYTES + len("/99999-5")
 
 _RECORD = "process"
 _LOCK = "host.lock"
+_SESSION_FIELD = 3
 _START_TIME_FIELD = 19
-"""Of /proc/<pid>/stat, counted after the program's name: ``starttime``, field 22."""
+"""Of /proc/<pid>/stat, counted after the program's name: fields 6 and 22."""
 
 
 class RuntimeDirError(Exception):
@@ -80,7 +81,7 @@ class RuntimeDir:
             raise RuntimeDirError(f"{self.path} cannot be used: {error.strerror}.") from error
 
     def clean(self) -> int:
-        """Kill kernels of a host that died, remove their directories; returns how many were killed."""
+        """Kill what a host that died has left running, remove its files; returns how many were killed."""
         killed = 0
         for directory in self.path.iterdir():
             if directory.is_dir() and not directory.is_symlink():
@@ -117,22 +118,29 @@ def _kill_recorded(record: Path) -> int:
         recorded = Recorded(**json.loads(record.read_text()))
     except (OSError, ValueError, TypeError):
         return 0
-    if recorded.boot_id != _boot_id() or recorded.start_ticks != _start_ticks(recorded.pid):
+    # A number is not given out anew while a session carries it, even one whose leader has ended.
+    if recorded.boot_id != _boot_id() or _start_ticks(recorded.pid) not in {recorded.start_ticks, None}:
         return 0
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(recorded.pid, signal.SIGKILL)
-        log.warning("killed the kernel process %d of a host that is gone", recorded.pid)
-        return 1
-    return 0
+    members = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    members = [pid for pid in members if _stat_field(pid, _SESSION_FIELD) == recorded.pid]
+    for pid in members:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+            log.warning("killed process %d of a kernel whose host is gone", pid)
+    return len(members)
 
 
 def _start_ticks(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; None if there is no such process."""
+    return _stat_field(pid, _START_TIME_FIELD)
+
+
+def _stat_field(pid: int, field: int) -> int | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    return int(stat.rpartition(")")[2].split()[_START_TIME_FIELD])
+    return int(stat.rpartition(")")[2].split()[field])
 
 
 def _boot_id() -> str:

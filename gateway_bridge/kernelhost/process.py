@@ -96,7 +96,10 @@ class KernelProcess:
         KernelStartFailed
             The system refuses: no such program, no such directory, no more processes.
         """
-        output, output_of_child = os.pipe()
+        try:
+            output, output_of_child = os.pipe()
+        except OSError as error:
+            raise KernelStartFailed(f"The kernel host has no room for another kernel: {error}.") from error
         try:
             popen = subprocess.Popen(  # noqa: S603 # the control plane says what to run; no shell sees it
                 command,
@@ -115,7 +118,13 @@ class KernelProcess:
         if descriptor_limit is not None:
             with suppress(ProcessLookupError):
                 resource.prlimit(popen.pid, resource.RLIMIT_NOFILE, descriptor_limit)
-        return KernelProcess(popen, output)
+        try:
+            return KernelProcess(popen, output)
+        except OSError as error:
+            popen.kill()
+            popen.wait()
+            os.close(output)
+            raise KernelStartFailed(f"The kernel host has no room for another kernel: {error}.") from error
 
     def tail(self) -> str:
         """The last of what the process wrote to its standard output and error."""

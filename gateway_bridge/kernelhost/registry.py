@@ -11,7 +11,7 @@ from gateway_bridge.kernelhost.kernel import Kernel
 from gateway_bridge.kernelhost.launch import CheckedLaunch
 from gateway_bridge.kernelhost.leftovers import RuntimeDir, remove_kernel_dir
 from gateway_bridge.kernelhost.sessions import CloseCode, Limits
-from hub.errors import KernelHostUnavailable, RunningKernelExists, RunningKernelNotFound
+from hub.errors import KernelHostUnavailable, KernelStartFailed, RunningKernelExists, RunningKernelNotFound
 
 TIDY_EVERY = timedelta(minutes=1)
 
@@ -73,7 +73,10 @@ class Registry:
             raise KernelHostUnavailable("The kernel host is stopping.")
         if launch.kernel_id in self._kernels:
             raise RunningKernelExists("A kernel with this id exists already.")
-        kernel_dir = self._runtime_dir.new_kernel_dir()
+        try:
+            kernel_dir = self._runtime_dir.new_kernel_dir()
+        except OSError as error:
+            raise KernelStartFailed(f"The kernel host cannot write its files: {error}.") from error
         kernel = Kernel(launch, kernel_dir, self._surroundings, self._limits, self._ready_within)
         self._kernels[kernel.id] = kernel
         try:

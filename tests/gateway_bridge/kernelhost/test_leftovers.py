@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gateway_bridge.kernelhost.leftovers import RuntimeDir, RuntimeDirError, record_process
@@ -39,6 +40,23 @@ def test_a_recorded_process_is_killed_and_its_files_removed(
     assert runtime_dir.clean() == 1
     assert sleeper.wait(5) == -9
     assert [entry.name for entry in runtime_dir.path.iterdir()] == ["host.lock"]
+
+
+def test_what_a_kernel_started_is_killed_though_the_kernel_has_ended(runtime_dir: RuntimeDir) -> None:
+    leader = subprocess.Popen(
+        ["/bin/sh", "-c", "sleep 1000 >/dev/null & echo $!; read -r _"],
+        start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert leader.stdout is not None
+    child = psutil.Process(int(leader.stdout.readline()))
+    record_process(runtime_dir.new_kernel_dir(), leader.pid)
+    leader.communicate(b"\n")
+    assert child.is_running()
+    assert runtime_dir.clean() == 1
+    _, alive = psutil.wait_procs([child], timeout=5)
+    assert all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
 
 
 @pytest.mark.parametrize("field", ["start_ticks", "boot_id"])
