@@ -275,9 +275,13 @@ def test_processes_nobody_noted_are_found_by_their_secrets(tmp_path: Path):
     with (
         subprocess.Popen([sys.executable, "-ISc", HANG], env=environment) as noted,
         subprocess.Popen([sys.executable, "-ISc", HANG], env=environment) as lost,
-        subprocess.Popen([sys.executable, "-ISc", HANG], env={SECRETS_VARIABLE: str(tmp_path / "secrets2")}),
+        subprocess.Popen(
+            [sys.executable, "-ISc", HANG], env={SECRETS_VARIABLE: str(tmp_path / "secrets2")}
+        ) as anothers,
     ):
-        found = strays(tmp_path / "secrets", [ProcessId.of(noted.pid)])
-        assert found == [ProcessId.of(lost.pid)]
-        for child in psutil.Process().children():
-            child.kill()
+        try:
+            found = strays(tmp_path / "secrets", [ProcessId.of(noted.pid)])
+            assert found == [ProcessId.of(lost.pid)]
+        finally:
+            for child in (noted, lost, anothers):
+                child.kill()
