@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import zmq
 from tornado.httpserver import HTTPServer
@@ -68,10 +70,11 @@ async def serve(
     settings: KernelHostSettings,
     stop: asyncio.Event,
     *,
+    sockets: list[socket.socket],
     runtime_dir: RuntimeDir,
     descriptor_limit: tuple[int, int],
 ) -> None:
-    """Run the host until ``stop`` is set, then end all kernels."""
+    """Run the host on listening sockets until ``stop`` is set, then end all kernels."""
     context = zmq.Context()
     context.max_sockets = MAX_SOCKETS
     registry = Registry(
@@ -88,10 +91,8 @@ async def serve(
         body_timeout=BODY_TIMEOUT.total_seconds(),
         idle_connection_timeout=IDLE_CONNECTION_TIMEOUT.total_seconds(),
     )
-    host, port = settings.bind
-    sockets = bind_sockets(port, host)
     server.add_sockets(sockets)
-    log.info("listening on %s:%d", host, sockets[0].getsockname()[1])
+    log.info("listening on %s:%d", *sockets[0].getsockname()[:2])
     tidying = asyncio.create_task(registry.keep_tidy())
     await stop.wait()
     log.info("stopping %d kernels", len(registry))
@@ -107,28 +108,42 @@ async def _within(bound: timedelta, doing: object) -> None:
     await asyncio.wait([asyncio.ensure_future(doing)], timeout=bound.total_seconds())  # type: ignore[call-overload]
 
 
-async def _main(settings: KernelHostSettings, runtime_dir: RuntimeDir, limit: tuple[int, int]) -> None:
+async def _main(
+    settings: KernelHostSettings,
+    sockets: list[socket.socket],
+    runtime_dir: RuntimeDir,
+    limit: tuple[int, int],
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve(settings, stop, runtime_dir=runtime_dir, descriptor_limit=limit)
+    await serve(settings, stop, sockets=sockets, runtime_dir=runtime_dir, descriptor_limit=limit)
 
 
 def main() -> None:
     """Read the settings, take the runtime directory, run until SIGTERM or SIGINT."""
     settings = load_settings(KernelHostSettings)
     setup_logging("kernelhost")
+    host, port = settings.bind
+    try:
+        sockets = bind_sockets(port, host)
+    except OSError as error:
+        _refuse(f"GRANARY_KERNEL_HOST_BIND: cannot listen on {settings.kernel_host_bind}: {error.strerror}.")
     try:
         runtime_dir = RuntimeDir(settings.runtime_dir)
     except RuntimeDirError as error:
-        print(f"GRANARY_RUNTIME_DIR: {error}", file=sys.stderr)  # noqa: T201 # a sentence, not a record
-        sys.exit(EXIT_BAD_SETTINGS)
+        _refuse(f"GRANARY_RUNTIME_DIR: {error}")
     prepare_for_children()
     limit = raise_descriptor_limit()
     runtime_dir.clean()
-    asyncio.run(_main(settings, runtime_dir, limit))
+    asyncio.run(_main(settings, sockets, runtime_dir, limit))
     runtime_dir.close()
+
+
+def _refuse(sentence: str) -> NoReturn:
+    print(sentence, file=sys.stderr)  # noqa: T201 # a sentence, not a record
+    sys.exit(EXIT_BAD_SETTINGS)
 
 
 def _log_request(handler: handlers.Handler) -> None:

@@ -129,6 +129,10 @@ def test_the_longest_path_that_is_accepted_works() -> None:
         ({"GRANARY_RUNTIME_DIR": "/proc/nowhere"}, "GRANARY_RUNTIME_DIR: /proc/nowhere cannot be used"),
         ({}, "GRANARY_RUNTIME_DIR: Field required"),
         (
+            {"GRANARY_RUNTIME_DIR": "/tmp/x", "GRANARY_KERNEL_HOST_BIND": "192.0.2.1:80"},
+            "cannot listen on 192.0.2.1:80",
+        ),
+        (
             {"GRANARY_RUNTIME_DIR": "/tmp/x", "GRANARY_KERNEL_HOST_BIND": "nowhere"},
             "GRANARY_KERNEL_HOST_BIND",
         ),
