@@ -81,15 +81,20 @@ class ProgressSaver:
         """One step: its state and first words are there before it begins, its seconds when it ends."""
         news = self.progress.begin(state, text)
         await self._save()
-        saving = asyncio.create_task(self._save_repeatedly())
+        over = asyncio.Event()
+        saving = asyncio.create_task(self._save_until(over))
         try:
             yield news
         finally:
+            # Cancelling alone is not enough: `asyncio.wait_for` of Python 3.11 swallows a cancellation
+            # that meets a result, and the task would go on and write old news over the outcome.
+            over.set()
             saving.cancel()
+            await asyncio.wait({saving})
             self.progress.end()
 
-    async def _save_repeatedly(self) -> None:
-        while True:
+    async def _save_until(self, over: asyncio.Event) -> None:
+        while not over.is_set():
             await asyncio.sleep(SAVE_EVERY.total_seconds())
             await self._save()
 

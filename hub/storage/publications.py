@@ -15,8 +15,10 @@ _FINISHED = tuple(state.value for state in PublicationState if state.finished)
 
 
 def save(session: Session, publication: Publication) -> None:
-    """Insert a publication or update its progress."""
+    """Insert a publication or update its progress; what is finished stays so, whatever comes late."""
     row = session.get(PublicationRow, publication.id)
+    if row is not None and row.state in _FINISHED and not publication.state.finished:
+        return
     if row is None:
         row = PublicationRow(
             id=publication.id,

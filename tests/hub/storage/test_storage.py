@@ -217,6 +217,8 @@ def test_a_publication_survives(session: Session):
     publications.save(session, failed)
     session.commit()
     session.expire_all()
+    publications.save(session, replace(failed, state=PublicationState.BUILDING, finished_at=None))
+    session.expire_all()
     assert publications.get(session, "p1") == failed
     assert publications.of_version(session, "python-data", "2026.11.1") == [second, failed]
     assert publications.unfinished(session) == [second]
