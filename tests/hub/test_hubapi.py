@@ -13,8 +13,6 @@ from hub.errors import HubUnavailable, TokenRejected
 from hub.hubapi import MAX_AGE, TIMEOUT, HubIdentity
 from tests.support.tokens import TokenHub
 
-pytestmark = pytest.mark.filterwarnings("error")
-
 
 @pytest.fixture
 def token_hub() -> Iterator[TokenHub]:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -306,6 +307,7 @@ class Visitor:
     def __init__(self, hub: RunningHub) -> None:
         self.hub = hub
         self.http = httpx.Client(follow_redirects=True, timeout=60)
+        weakref.finalize(self, self.http.close)
         self.http.headers["Sec-Fetch-Mode"] = "navigate"
 
     def get(self, path: str) -> httpx.Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+import weakref
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -145,6 +146,8 @@ class JupyterApi:
             timeout=REPLY_TIMEOUT_SECONDS,
             trust_env=False,
         )
+        # Tests make these in passing; a socket left open would be some later test's warning.
+        weakref.finalize(self, self.http.close)
 
     def start_kernel(self, name: str | None = None, **body: Any) -> str:
         """Start a kernel and return its id."""
