@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-import weakref
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -134,20 +133,25 @@ class KernelSocket:
         return done
 
 
+class ClosingClient(httpx.Client):
+    """Closes with its last user. Tests make them in passing; an open socket would be a later test's warning."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class JupyterApi:
     """The kernels REST API below ``base_url`` with one token."""
 
     def __init__(self, base_url: str, token: str) -> None:
         self.base_url = base_url.rstrip("/")
         self.token = token
-        self.http = httpx.Client(
+        self.http = ClosingClient(
             base_url=self.base_url,
             headers={"Authorization": f"token {token}"},
             timeout=REPLY_TIMEOUT_SECONDS,
             trust_env=False,
         )
-        # Tests make these in passing; a socket left open would be some later test's warning.
-        weakref.finalize(self, self.http.close)
 
     def start_kernel(self, name: str | None = None, **body: Any) -> str:
         """Start a kernel and return its id."""
