@@ -134,7 +134,7 @@ class KernelSocket:
 
 
 class ClosingClient(httpx.Client):
-    """Closes with its last user. Tests make them in passing; an open socket would be a later test's warning."""
+    """Closes with its last user: tests make them in passing, and open sockets warn in later tests."""
 
     def __del__(self) -> None:
         self.close()
